@@ -1,0 +1,3 @@
+"""Greenroom: many LLM chat sessions at once, each one an actor."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,170 @@
+"""What a conversation is made of: messages, their kinds, and the parts of a streamed answer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from actors.errors import ErrorInfo
+
+__all__ = [
+    "Content",
+    "FinishPart",
+    "FinishReason",
+    "Message",
+    "MessageState",
+    "Part",
+    "Role",
+    "Text",
+    "TextPart",
+    "ThoughtPart",
+    "ToolCall",
+    "ToolCallPart",
+    "ToolCallRequest",
+    "ToolResult",
+    "ToolStatus",
+    "Usage",
+    "UsagePart",
+]
+
+
+class Role(StrEnum):
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+
+
+class FinishReason(StrEnum):
+    """Why the model stopped, in one vocabulary for all wires."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    OTHER = "other"
+
+
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Tokens of one model call, as the provider counted them.
+
+    `cached_input_tokens` are a part of `input_tokens`, `reasoning_tokens` a part of `output_tokens`
+    where the provider counts so.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call that the model asks for. `arguments` is the JSON text as the model wrote it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+# --- the kinds of a message -------------------------------------------------------------------------
+
+
+class Text(msgspec.Struct, frozen=True, omit_defaults=True, tag="text", tag_field="kind"):
+    """What somebody said. `thought` is the model's visible reasoning before it spoke."""
+
+    text: str = ""
+    thought: str = ""
+
+
+class ToolCallRequest(msgspec.Struct, frozen=True, tag="tool_call_request", tag_field="kind"):
+    """The calls that an assistant's answer ends with, in the model's order."""
+
+    calls: tuple[ToolCall, ...]
+
+
+class ToolStatus(StrEnum):
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result", tag_field="kind"):
+    """The one result of one tool call."""
+
+    call_id: str
+    name: str
+    status: ToolStatus
+    output: str
+
+
+Content: TypeAlias = Text | ToolCallRequest | ToolResult
+
+
+class MessageState(StrEnum):
+    """How complete a message is. Everything but `STREAMING` is final."""
+
+    STREAMING = "streaming"
+    COMPLETE = "complete"
+    ABORTED = "aborted"
+    FAILED = "failed"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One node of a conversation's tree.
+
+    `parent_id` is the message it answers or follows; siblings are alternatives. `task_id` names the turn
+    that made it. Usage, finish reason and error stand on the last message of an answer.
+    """
+
+    message_id: str
+    parent_id: str | None
+    role: Role
+    content: Content
+    created_at: datetime
+    state: MessageState = MessageState.COMPLETE
+    task_id: str | None = None
+    model: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    error: ErrorInfo | None = None
+
+
+# --- the parts of a streamed answer -----------------------------------------------------------------
+
+
+class TextPart(msgspec.Struct, frozen=True, tag="text"):
+    text: str
+
+
+class ThoughtPart(msgspec.Struct, frozen=True, tag="thought"):
+    text: str
+
+
+class ToolCallPart(msgspec.Struct, frozen=True, tag="tool_call"):
+    """A piece of a tool call.
+
+    `index` is the call's position in this answer, counted from 0 by our parser, never the provider's own
+    number. `call_id` and `name` are empty in a piece that does not (newly) know them; `arguments` is to
+    be appended.
+    """
+
+    index: int
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class UsagePart(msgspec.Struct, frozen=True, tag="usage"):
+    """Tokens so far. A later one replaces an earlier one."""
+
+    usage: Usage
+
+
+class FinishPart(msgspec.Struct, frozen=True, tag="finish"):
+    reason: FinishReason
+
+
+Part: TypeAlias = TextPart | ThoughtPart | ToolCallPart | UsagePart | FinishPart

@@ -1,0 +1,49 @@
+"""The contract of every language model: a request in, parts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from actors.conversation import Message, Part
+
+__all__ = ["Emit", "LanguageModel", "ModelRequest"]
+
+Emit: TypeAlias = Callable[[tuple[Part, ...]], None]
+"""Takes the parts of one network read, never empty, in order. Does not block and does not raise."""
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of a model.
+
+    `messages` is a sendable branch, the oldest first: every tool call in it has exactly one result.
+    Sampling settings that are `None` are left to the provider.
+    """
+
+    messages: tuple[Message, ...]
+    system_prompt: str = ""
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+
+
+class LanguageModel(Protocol):
+    """A model behind a wire. Runs in a child task of a session; one instance serves all sessions."""
+
+    @property
+    def name(self) -> str:
+        """`provider:model`, as the user wrote it."""
+        ...
+
+    async def stream(self, request: ModelRequest, emit: Emit) -> None:
+        """Run one call to its end, handing out parts as they arrive, batched per network read.
+
+        A `FinishPart` is among them when the model said why it stopped. Cancellation closes the
+        connection. What was emitted before an error stays valid.
+
+        Raises:
+            EngineError: with the code of the failure; no other exception leaves for reasons that the
+                endpoint or the network caused.
+        """
+        ...
