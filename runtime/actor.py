@@ -1,0 +1,182 @@
+"""The actor base class: a pykka actor that costs no thread and no task while it has nothing to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Self
+
+import pykka
+
+from runtime.cell import Cell, Inbox, cell_of
+from runtime.dispatch import Handler, declared_handlers
+from runtime.messages import ActorStop, Ask
+from runtime.ref import ActorRef
+from runtime.reply import Reply
+from runtime.system import ActorSystem, current_system
+from runtime.tasks import ChildTask
+
+__all__ = ["TrioActor"]
+
+
+class TrioActor(pykka.Actor):
+    """A `pykka.Actor` that runs on trio.
+
+    Everything of pykka's contract holds: `start`, `ActorRef`, `proxy`, the hooks. Beyond it, `on_start`,
+    `on_stop`, `on_failure`, handlers and proxied methods may be `async def`: the actor handles no other
+    message until they return, other actors go on.
+
+    Handlers run on the scheduler's thread and must not block it; work that waits belongs in `spawn`.
+    """
+
+    expected_errors: ClassVar[tuple[type[Exception], ...] | None] = None
+    """Which exceptions of an `ask` are only answers to the asker.
+
+    None is pykka's rule: all of `Exception`. With a tuple, every other exception answers the asker and also
+    fails the actor, so that half-updated state does not live on. After a `tell` every exception fails it.
+    """
+
+    handlers_by_type: ClassVar[dict[type, Handler]] = {}
+    """The handlers that `handles` declared, by message type; kept up by the runtime."""
+
+    _cell: Cell
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.handlers_by_type = declared_handlers(cls)
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        # Without super().__init__(): it would make the lazy members of every actor.
+        self._cell = Cell(self)
+
+    @classmethod
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - the narrower type
+        """Start an actor in the current system, and in pykka's registry as its contract asks.
+
+        The current system is the one whose actor or `open_system` block this is called in, else the one
+        that `runtime.start_system()` made.
+
+        Raises:
+            NoActorSystemError: there is none.
+        """
+        system = current_system()
+        actor = cls(*args, **kwargs)
+        cell = cell_of(actor)
+        cell.in_pykka_registry = True
+        pykka.ActorRegistry.register(actor.actor_ref)
+        try:
+            system.adopt(cell)
+        except BaseException:
+            pykka.ActorRegistry.unregister(actor.actor_ref)
+            raise
+        return actor.actor_ref
+
+    @staticmethod
+    def _create_actor_inbox() -> Inbox:
+        raise TypeError("a TrioActor's inbox is made by its cell")
+
+    @staticmethod
+    def _create_future() -> Reply[Any]:
+        return Reply()
+
+    def _start_actor_loop(self) -> None:
+        current_system().adopt(self._cell)
+
+    @property
+    def actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - the narrower type
+        cell = self._cell
+        if cell.ref is None:
+            cell.ref = ActorRef(cell)
+        return cell.ref
+
+    @property
+    def _actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleVariableOverride] - pykka's own name
+        return self.actor_ref
+
+    @property
+    def actor_urn(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - made on demand
+        return self._cell.urn
+
+    @property
+    def actor_inbox(self) -> Inbox:  # pyright: ignore[reportIncompatibleVariableOverride] - made on demand
+        return self._cell.inbox
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # pyright: ignore[reportIncompatibleVariableOverride] - made on demand
+        return self._cell.stopped_event
+
+    def __str__(self) -> str:
+        return str(self._cell)
+
+    def stop(self) -> None:
+        """Stop after the mail that is already there. May be called any number of times."""
+        self._cell.put(ActorStop())
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system that this actor runs in."""
+        system = self._cell.system
+        assert system is not None, "the actor has not been started"
+        return system
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *args: Any) -> ChildTask:
+        """Run `function(*args)` in a trio task that this actor owns.
+
+        The task inherits the actor's context, is cancelled when the actor stops, and the actor's end waits
+        for it. Its results come back as messages that it tells. An exception that leaves it fails the
+        actor.
+
+        Raises:
+            SystemClosedError: the system is stopping.
+        """
+        return self.system.run_child(self._cell, function, args)
+
+    def send(self, ref: pykka.ActorRef[Any] | None, message: Any) -> None:
+        """`ref.tell(message)` for handlers: a dead actor, or None, makes it a dead letter, not an error."""
+        if ref is None:
+            self.system.bury(None, message)
+            return
+        try:
+            ref.tell(message)
+        except pykka.ActorDeadError:
+            self.system.bury(self._cell, message)
+
+    def defer(self) -> pykka.Future[Any] | None:
+        """Take over the answer to the `ask` that is being handled; None if nobody asked.
+
+        The handler's return value is then no answer any more. Whoever holds the reply settles it later;
+        should the actor end before, the asker gets `ActorDeadError`.
+        """
+        cell = self._cell
+        reply, cell.asked = cell.asked, None
+        if reply is not None:
+            if cell.deferred is None:
+                cell.deferred = set()
+            cell.deferred.add(reply)
+            if isinstance(reply, Reply):
+                reply.subscribe(cell.deferred.discard)
+        return reply
+
+    def forward(self, ref: ActorRef[Any], message: Any) -> None:
+        """Send `message` on, together with the right to answer the `ask` that is being handled."""
+        cell = self._cell
+        reply, cell.asked = cell.asked, None
+        if reply is None:
+            self.send(ref, message)
+            return
+        target = ref._cell  # pyright: ignore[reportPrivateUsage] - refs and actors are one unit
+        target.put(Ask(message, reply))  # a dead cell answers at once
+
+    def watch(self, ref: ActorRef[Any]) -> None:
+        """Get `Terminated(ref, reason)` once when that actor ends; at once if it already has.
+
+        The notice comes after everything the watched actor said before. Watching twice is watching once.
+
+        Raises:
+            ValueError: the actor runs in another system.
+        """
+        self.system.watch(self._cell, ref._cell)  # pyright: ignore[reportPrivateUsage] - as above
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        """Take `watch` back: from now on no `Terminated` of it arrives, not even one under way."""
+        self.system.unwatch(self._cell, ref._cell)  # pyright: ignore[reportPrivateUsage] - as above

@@ -1,0 +1,304 @@
+"""The one future of the runtime: blocking in threads, awaitable in trio and in asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable
+from types import TracebackType
+from typing import Any, TypeAlias, TypeVar, cast
+
+import pykka
+import trio
+
+from runtime.errors import BlockingCallError
+
+__all__ = ["Reply"]
+
+T = TypeVar("T")
+J = TypeVar("J")
+M = TypeVar("M")
+R = TypeVar("R")
+
+ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+class Reply(pykka.Future[T]):
+    """The answer to an `ask`, once it is there. A `pykka.Future` for every kind of caller.
+
+    - `reply.get(timeout=...)` blocks a thread. On a thread that runs trio it raises `BlockingCallError`
+      unless the answer is already there.
+    - `await reply` works in trio and in asyncio. Cancelling the wait leaves the reply itself alone: the
+      actor goes on, others may still wait.
+    - `map`, `filter`, `join` and `reduce` give replies that compute where they are waited for, never on
+      the scheduler's thread.
+
+    All methods may be called from any thread. A reply is set once; a second `set` raises `queue.Full`.
+    """
+
+    def __init__(self) -> None:
+        # Without super().__init__(): the two attributes that it makes are replaced by ours.
+        self._lock = threading.Lock()
+        self._settled = False  # set last: who sees it without the lock may read the outcome
+        self._outcome: Any = None
+        self._failure: ExcInfo | None = None
+        self._hook: Callable[[float | None], T] | None = None
+        self._callbacks: list[Callable[[Reply[Any]], object]] | None = None
+
+    def __repr__(self) -> str:
+        return "<runtime.Reply>"
+
+    @property
+    def done(self) -> bool:
+        """Whether `get` would return or raise at once."""
+        return self._settled
+
+    def set(self, value: T | None = None) -> None:
+        self._settle(value, None)
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        self._settle(None, exc_info if exc_info is not None else sys.exc_info())
+
+    def set_get_hook(self, func: Callable[[float | None], T]) -> None:
+        """Compute the value by `func(timeout)` in the first caller of `get`. For pykka's API only."""
+        with self._lock:
+            if self._settled:
+                raise queue.Full
+            self._hook = func
+
+    def _settle(self, value: Any, failure: ExcInfo | None) -> None:
+        with self._lock:
+            if self._settled or self._hook is not None:
+                raise queue.Full
+            self._outcome = value
+            self._failure = failure
+            self._settled = True
+            callbacks, self._callbacks = self._callbacks, None
+        if callbacks is not None:
+            for callback in callbacks:
+                callback(self)
+
+    def subscribe(self, callback: Callable[[Reply[Any]], object]) -> bool:
+        """Have `callback(reply)` called once in the thread that settles the reply.
+
+        Returns False, and does not call it, when the reply is settled already. The callback must be
+        quick and must not raise: it may run on the scheduler's thread.
+        """
+        with self._lock:
+            if self._settled:
+                return False
+            if self._callbacks is None:
+                self._callbacks = []
+            self._callbacks.append(callback)
+            return True
+
+    def unsubscribe(self, callback: Callable[[Reply[Any]], object]) -> None:
+        with self._lock:
+            if self._callbacks is not None and callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+    def get(self, *, timeout: float | None = None) -> T:
+        """Wait for the answer, at most `timeout` seconds, and return it or raise what it holds.
+
+        Raises:
+            pykka.Timeout: the time is over. The actor goes on with its work all the same.
+            BlockingCallError: waiting here would block trio.
+        """
+        self.wait(timeout)
+        return self._unwrap()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block as `get` does, and return when `get` would no longer wait, whatever the outcome is."""
+        if self._settled:
+            return
+        if self._hook is not None:
+            self._run_hook(self._hook, timeout)
+        else:
+            self._block(timeout)
+
+    def _run_hook(self, hook: Callable[[float | None], T], timeout: float | None) -> None:
+        with self._lock:
+            if not self._settled:
+                self._outcome = hook(timeout)
+                self._settled = True
+
+    def _block(self, timeout: float | None) -> None:
+        if trio.lowlevel.in_trio_run():
+            raise BlockingCallError("blocking on a reply here would stop trio: await the reply instead")
+        if timeout is not None and timeout <= 0:
+            raise pykka.Timeout(f"{timeout} seconds")
+        settled = threading.Event()
+
+        def wake(_: Reply[Any]) -> None:
+            settled.set()
+
+        if self.subscribe(wake) and not settled.wait(timeout):
+            self.unsubscribe(wake)
+            if not self._settled:
+                raise pykka.Timeout(f"{timeout} seconds")
+
+    def _unwrap(self) -> T:
+        if self._failure is None:
+            return cast("T", self._outcome)
+        kind, value, traceback = self._failure
+        if value is None:
+            assert kind is not None
+            value = kind()
+        if value.__traceback__ is not traceback:
+            raise value.with_traceback(traceback)
+        raise value
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        yield from self.settled().__await__()
+        return self._unwrap()
+
+    __iter__ = __await__
+
+    async def settled(self) -> None:
+        """Return when the reply is settled, whatever the outcome is. Always a checkpoint in trio."""
+        if self._hook is not None and not self._settled:
+            await _in_thread(self.wait)
+        elif trio.lowlevel.in_trio_task():
+            await self._wait_in_trio()
+        elif not self._settled:
+            await self._wait_in_asyncio()
+
+    async def _wait_in_trio(self) -> None:
+        task = trio.lowlevel.current_task()
+        token = trio.lowlevel.current_trio_token()
+        waiting = True
+
+        def wake() -> None:
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                trio.lowlevel.reschedule(task)
+
+        def settled(_: Reply[Any]) -> None:
+            if _inside_run_of(token):
+                wake()
+            else:
+                with contextlib.suppress(trio.RunFinishedError):  # the waiter is gone with its run
+                    token.run_sync_soon(wake)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal waiting
+            waiting = False
+            self.unsubscribe(settled)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        if self.subscribe(settled):
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def _wait_in_asyncio(self) -> None:
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def settled(_: Reply[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed, and the waiter gone with it
+                loop.call_soon_threadsafe(wake)
+
+        if self.subscribe(settled):
+            try:
+                await waiter
+            finally:
+                self.unsubscribe(settled)
+
+    def map(self, func: Callable[[T], M]) -> Reply[M]:
+        return _Derived((self,), lambda values: func(values[0]))
+
+    def filter(self: pykka.Future[Iterable[J]], func: Callable[[J], bool]) -> Reply[Iterable[J]]:
+        return _Derived((self,), lambda values: list(filter(func, values[0])))
+
+    def join(self: pykka.Future[Any], *futures: pykka.Future[Any]) -> Reply[Iterable[Any]]:
+        return _Derived((self, *futures), lambda values: values)
+
+    def reduce(self: pykka.Future[Iterable[J]], func: Callable[[R, J], R], *args: R) -> Reply[R]:
+        return _Derived((self,), lambda values: functools.reduce(func, values[0], *args))
+
+    def recover(self, func: Callable[[BaseException], T]) -> Reply[T]:
+        """A reply whose failure, if any, is answered by `func(exception)`, which may raise it again."""
+        return _Derived((self,), lambda values: values[0], func)
+
+
+class _Derived(Reply[T]):
+    """Waits for its sources in its own caller, then computes there and keeps the first result."""
+
+    def __init__(
+        self,
+        sources: tuple[pykka.Future[Any], ...],
+        compute: Callable[[list[Any]], T],
+        recover: Callable[[BaseException], T] | None = None,
+    ) -> None:
+        super().__init__()
+        self._sources = sources
+        self._compute = compute
+        self._recover = recover
+
+    def wait(self, timeout: float | None = None) -> None:
+        if self._settled:
+            return
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for source in self._sources:
+            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+            _wait_for(source, remaining)
+        self._derive()
+
+    async def settled(self) -> None:
+        for source in self._sources:
+            if isinstance(source, Reply):
+                await source.settled()
+            else:
+                await _in_thread(functools.partial(_wait_for, source, None))
+        self._derive()
+
+    def _derive(self) -> None:
+        try:
+            value, failure = self._combine(), None
+        except Exception:  # noqa: BLE001 - becomes the answer of this reply
+            value, failure = None, sys.exc_info()
+        with contextlib.suppress(queue.Full):  # another caller was quicker, and its result stands
+            self._settle(value, failure)
+
+    def _combine(self) -> T:
+        try:
+            values = [source.get(timeout=0) for source in self._sources]
+        except Exception as error:
+            if self._recover is None:
+                raise
+            return self._recover(error)
+        return self._compute(values)
+
+
+def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:
+    if isinstance(source, Reply):
+        source.wait(timeout)
+        return
+    try:
+        source.get(timeout=timeout)
+    except pykka.Timeout:
+        raise
+    except Exception:  # noqa: BLE001, S110 - the outcome is looked at where it is combined
+        pass
+
+
+def _inside_run_of(token: trio.lowlevel.TrioToken) -> bool:
+    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
+
+
+async def _in_thread(func: Callable[[], object]) -> None:
+    if trio.lowlevel.in_trio_task():
+        await trio.to_thread.run_sync(func, abandon_on_cancel=True)
+    else:
+        await asyncio.to_thread(func)
