@@ -1,0 +1,13 @@
+"""`python -m actors.upstream`: the command `greenroom upstream` by itself."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from actors.cli.upstream import add_parser
+
+parser = argparse.ArgumentParser(prog="greenroom")
+add_parser(parser.add_subparsers(required=True))
+arguments = parser.parse_args(["upstream", *sys.argv[1:]])
+sys.exit(arguments.run(arguments))
