@@ -15,6 +15,7 @@ from runtime.ref import ActorRef
 from runtime.reply import Reply
 from runtime.system import ActorSystem, open_system
 from runtime.tasks import ChildTask
+from runtime.telemetry import get_logger
 
 __all__ = [
     "ActorRef",
@@ -29,6 +30,7 @@ __all__ = [
     "SystemThread",
     "Terminated",
     "TrioActor",
+    "get_logger",
     "handles",
     "open_system",
     "start_system",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import pykka
@@ -105,6 +106,22 @@ class TrioActor(pykka.Actor):
     def actor_stopped(self) -> threading.Event:  # pyright: ignore[reportIncompatibleVariableOverride] - made on demand
         return self._cell.stopped_event
 
+    # pykka's hooks, which may be `async def` here.
+
+    def on_start(self) -> Awaitable[None] | None:  # pyright: ignore[reportIncompatibleMethodOverride] - wider
+        """Runs before the first message. If it raises, the actor stops, and `on_failure` is not called."""
+
+    def on_stop(self) -> Awaitable[None] | None:  # pyright: ignore[reportIncompatibleMethodOverride] - wider
+        """Runs last after an orderly stop, when the child tasks have ended."""
+
+    def on_failure(  # pyright: ignore[reportIncompatibleMethodOverride] - wider
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Awaitable[None] | None:
+        """Runs last, instead of `on_stop`, after an unhandled exception, when the child tasks have ended."""
+
     def __str__(self) -> str:
         return str(self._cell)
 
@@ -157,10 +174,16 @@ class TrioActor(pykka.Actor):
                 reply.subscribe(cell.deferred.discard)
         return reply
 
-    def forward(self, ref: ActorRef[Any], message: Any) -> None:
-        """Send `message` on, together with the right to answer the `ask` that is being handled."""
+    def forward(self, ref: ActorRef[Any], message: Any, reply: pykka.Future[Any] | None = None) -> None:
+        """Send `message` on, together with the right to answer.
+
+        `reply` is one that `defer` gave; without it, that of the `ask` that is being handled.
+        """
         cell = self._cell
-        reply, cell.asked = cell.asked, None
+        if reply is None:
+            reply, cell.asked = cell.asked, None
+        elif cell.deferred is not None:
+            cell.deferred.discard(reply)
         if reply is None:
             self.send(ref, message)
             return

@@ -1,0 +1,203 @@
+"""The persistence actor: the only one that touches the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, assert_never
+
+import pykka
+import trio
+
+from actors.errors import EngineError, ErrorInfo
+from actors.persistence.protocol import (
+    Flush,
+    GetLatestRun,
+    ListSessions,
+    LoadFailed,
+    LoadSession,
+    PutRun,
+    ReadSession,
+    Save,
+    SessionLoaded,
+)
+from actors.persistence.state import Commit, Effect, FlushDone, Notify, PersistenceState, WakeAfter
+from actors.records import SessionWrite
+from actors.stores.base import Store
+from runtime import ChildTask, TrioActor, get_logger, handles
+
+__all__ = ["PersistenceActor"]
+
+_log = get_logger("persistence")
+
+T = TypeVar("T")
+
+
+class _Committed:
+    def __init__(self, verdicts: tuple[ErrorInfo | None, ...]) -> None:
+        self.verdicts = verdicts
+
+
+class _CommitFailed:
+    def __init__(self, error: ErrorInfo) -> None:
+        self.error = error
+
+
+class _Woken:
+    def __init__(self, timer: int) -> None:
+        self.timer = timer
+
+
+class PersistenceActor(TrioActor):
+    """Owns the store: throttles and groups writes, acknowledges them after the commit.
+
+    A store that may block is used in a thread, one call at a time; while one batch is being committed the
+    next one grows. When the actor stops, what waits is committed once more, and the store is closed.
+    """
+
+    expected_errors = (EngineError,)
+
+    def __init__(self, store: Store, *, throttle_seconds: float) -> None:
+        super().__init__()
+        self._store = store
+        self._state = PersistenceState(throttle_seconds=throttle_seconds)
+        # A limiter of its own: nobody else's busy threads keep the store waiting.
+        self._limiter = trio.CapacityLimiter(1)
+        self._timer_number = 0
+        self._timer: ChildTask | None = None
+        self._flush_number = 0
+        self._flushes: dict[int, pykka.Future[Any]] = {}
+
+    @handles(Save)
+    def save(self, message: Save) -> None:
+        self._perform(self._state.decide_save(message, trio.current_time()))
+
+    @handles(Flush)
+    def flush(self, _: Flush) -> None:
+        self._flush_number += 1
+        reply = self.defer()
+        if reply is not None:
+            self._flushes[self._flush_number] = reply
+        self._perform(self._state.decide_flush(self._flush_number, trio.current_time()))
+
+    @handles(LoadSession)
+    def load(self, message: LoadSession) -> None:
+        def answer(outcome: Any) -> None:
+            if isinstance(outcome, ErrorInfo):
+                notice = LoadFailed(message.session_id, outcome)
+            else:
+                notice = SessionLoaded(outcome)
+            self.send(self.system.find(message.reply_to), notice)
+
+        self._call(lambda: self._store.load(message.session_id), answer)
+
+    @handles(ReadSession)
+    def read(self, message: ReadSession) -> None:
+        self._answer_by(lambda: self._store.read(message.session_id))
+
+    @handles(ListSessions)
+    def list_sessions(self, _: ListSessions) -> None:
+        self._answer_by(self._store.list_sessions)
+
+    @handles(PutRun)
+    def put_run(self, message: PutRun) -> None:
+        self._answer_by(lambda: self._store.put_run(message.run))
+
+    @handles(GetLatestRun)
+    def latest_run(self, _: GetLatestRun) -> None:
+        self._answer_by(self._store.latest_run)
+
+    @handles(_Committed)
+    def committed(self, message: _Committed) -> None:
+        self._perform(self._state.decide_committed(message.verdicts, trio.current_time()))
+
+    @handles(_CommitFailed)
+    def commit_failed(self, message: _CommitFailed) -> None:
+        self._perform(self._state.decide_commit_failed(message.error))
+
+    @handles(_Woken)
+    def woken(self, message: _Woken) -> None:
+        if message.timer == self._timer_number:
+            self._timer = None
+            self._perform(self._state.decide_woken(trio.current_time()))
+
+    async def on_stop(self) -> None:
+        await self._in_store_thread(self._close)
+
+    def _close(self) -> None:
+        rest = self._state.take_rest()
+        try:
+            if rest:
+                self._store.commit(rest)
+        except EngineError as error:
+            _log.error("writes lost at the end", writes=len(rest), code=error.code, reason=error.message)
+        finally:
+            self._store.close()
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Commit(writes):
+                    self._commit(writes)
+                case WakeAfter(seconds):
+                    self._wake_after(seconds)
+                case Notify(name, notice):
+                    self.send(self.system.find(name), notice)
+                case FlushDone(number):
+                    reply = self._flushes.pop(number, None)
+                    if reply is not None:
+                        reply.set(None)
+                case _:
+                    assert_never(effect)
+
+    def _commit(self, writes: tuple[SessionWrite, ...]) -> None:
+        def report(outcome: Any) -> None:
+            message = _CommitFailed(outcome) if isinstance(outcome, ErrorInfo) else _Committed(outcome)
+            self.send(self.actor_ref, message)
+
+        self._call(lambda: self._store.commit(writes), report)
+
+    def _wake_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_number += 1
+        self._timer = self.spawn(self._tell_later, _Woken(self._timer_number), seconds)
+
+    async def _tell_later(self, message: _Woken, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self.actor_ref.tell(message)
+
+    def _answer_by(self, call: Callable[[], object]) -> None:
+        reply = self.defer()
+
+        def answer(outcome: Any) -> None:
+            if reply is None:
+                return
+            if isinstance(outcome, ErrorInfo):
+                error = outcome.to_exception()
+                reply.set_exception((EngineError, error, None))
+            else:
+                reply.set(outcome)
+
+        self._call(call, answer)
+
+    def _call(self, call: Callable[[], object], report: Callable[[Any], None]) -> None:
+        """Call the store, and report its result or the `ErrorInfo` of its `EngineError`."""
+        if self._store.blocking:
+            self.spawn(self._call_in_thread, call, report)
+        else:
+            report(_outcome_of(call))
+
+    async def _call_in_thread(self, call: Callable[[], object], report: Callable[[Any], None]) -> None:
+        # Shielded: a transaction that has begun is seen to its end, also when the actor is stopping.
+        with trio.CancelScope(shield=True):
+            report(await self._in_store_thread(lambda: _outcome_of(call)))
+
+    async def _in_store_thread(self, call: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(call, limiter=self._limiter)
+
+
+def _outcome_of(call: Callable[[], object]) -> object:
+    try:
+        return call()
+    except EngineError as error:
+        return error.info

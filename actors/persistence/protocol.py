@@ -1,0 +1,103 @@
+"""What the persistence actor understands, and what it says."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from actors.errors import ErrorInfo
+from actors.records import RunRecord, SessionWrite, StoredSession
+
+__all__ = [
+    "Flush",
+    "GetLatestRun",
+    "ListSessions",
+    "LoadFailed",
+    "LoadSession",
+    "PersistenceCommand",
+    "PersistenceNotice",
+    "PutRun",
+    "ReadSession",
+    "Save",
+    "SaveFailed",
+    "Saved",
+    "SessionLoaded",
+]
+
+
+class Save(msgspec.Struct, frozen=True, tag=True):
+    """Make a write durable: at once if `immediate`, else when the session's throttle interval is over.
+
+    Answered to the actor named `reply_to` with `Saved` or `SaveFailed`. The writes of one session are
+    committed in the order in which they are told.
+    """
+
+    reply_to: str
+    write: SessionWrite
+    immediate: bool
+
+
+class LoadSession(msgspec.Struct, frozen=True, tag=True):
+    """Claim a session; answered to `reply_to` with `SessionLoaded` or `LoadFailed`."""
+
+    reply_to: str
+    session_id: str
+
+
+class ReadSession(msgspec.Struct, frozen=True, tag=True):
+    """Ask for a `StoredSession` as it is on disk, without claiming it."""
+
+    session_id: str
+
+
+class ListSessions(msgspec.Struct, frozen=True, tag=True):
+    """Ask for a tuple of `SessionSummary`, the oldest first."""
+
+
+class PutRun(msgspec.Struct, frozen=True, tag=True):
+    """Ask to remember a run; answered when it is durable."""
+
+    run: RunRecord
+
+
+class GetLatestRun(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the `RunRecord` put last, or None."""
+
+
+class Flush(msgspec.Struct, frozen=True, tag=True):
+    """Ask to be told when every write told before is durable or has failed."""
+
+
+PersistenceCommand: TypeAlias = (
+    Save | LoadSession | ReadSession | ListSessions | PutRun | GetLatestRun | Flush
+)
+
+
+class Saved(msgspec.Struct, frozen=True, tag=True):
+    """All writes of the session up to this revision are durable."""
+
+    session_id: str
+    epoch: int
+    revision: int
+
+
+class SaveFailed(msgspec.Struct, frozen=True, tag=True):
+    """This write was refused or could not be stored, and none after it will be."""
+
+    session_id: str
+    epoch: int
+    revision: int
+    error: ErrorInfo
+
+
+class SessionLoaded(msgspec.Struct, frozen=True, tag=True):
+    stored: StoredSession
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag=True):
+    session_id: str
+    error: ErrorInfo
+
+
+PersistenceNotice: TypeAlias = Saved | SaveFailed | SessionLoaded | LoadFailed
