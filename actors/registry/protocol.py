@@ -1,0 +1,100 @@
+"""What the registry actor understands."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from actors.session.protocol import NewSession, SessionCommand
+
+__all__ = [
+    "REGISTRY_NAME",
+    "CloseAll",
+    "CreateSession",
+    "Deliver",
+    "GetPoolStatus",
+    "PoolStatus",
+    "RegistryCommand",
+    "ReleaseSession",
+    "RequestSlot",
+    "ReturnSlot",
+    "SetMaxConcurrent",
+]
+
+REGISTRY_NAME = "registry"
+
+
+class CreateSession(msgspec.Struct, frozen=True, tag=True):
+    """Answered with the new session's `SessionSnapshot` when the session is durable."""
+
+    session_id: str
+    new: NewSession
+
+
+class Deliver(msgspec.Struct, frozen=True, tag=True):
+    """Hand a command to a session, which is loaded first if need be; the session answers."""
+
+    session_id: str
+    command: SessionCommand
+
+
+class ReleaseSession(msgspec.Struct, frozen=True, tag=True):
+    """Unload a session; it stays in the store. Answered when everything is durable and it is gone."""
+
+    session_id: str
+
+
+class CloseAll(msgspec.Struct, frozen=True, tag=True):
+    """Abort what runs, unload all sessions, take no more commands. Answered when the last one is gone."""
+
+
+class SetMaxConcurrent(msgspec.Struct, frozen=True, tag=True):
+    """Change the number of run slots, at least 1. Running turns are never stopped by this."""
+
+    value: int
+
+
+class GetPoolStatus(msgspec.Struct, frozen=True, tag=True):
+    """Answered with `PoolStatus`."""
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    """`available` counts free run slots, `queue_available` free places in the queue."""
+
+    running: int
+    queued: int
+    loaded: int
+    max_concurrent: int
+    available: int
+    queue_available: int
+
+
+# --- from sessions ----------------------------------------------------------------------------------
+
+
+class RequestSlot(msgspec.Struct, frozen=True, tag=True):
+    """Answered with a `SlotNotice`, and with `SlotGranted` later if that said `SlotQueued`."""
+
+    session_id: str
+    task_id: str
+    priority: int
+
+
+class ReturnSlot(msgspec.Struct, frozen=True, tag=True):
+    """The task needs its slot, or its place in the queue, no longer. Twice is once."""
+
+    session_id: str
+    task_id: str
+
+
+RegistryCommand: TypeAlias = (
+    CreateSession
+    | Deliver
+    | ReleaseSession
+    | CloseAll
+    | SetMaxConcurrent
+    | GetPoolStatus
+    | RequestSlot
+    | ReturnSlot
+)
