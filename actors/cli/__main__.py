@@ -1,0 +1,9 @@
+"""`python -m actors.cli` is `greenroom`."""
+
+from __future__ import annotations
+
+import sys
+
+from actors.cli import main
+
+sys.exit(main())

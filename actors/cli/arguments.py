@@ -1,0 +1,71 @@
+"""The options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Protocol
+
+from actors.cli.logs import configure_logging
+from actors.settings import EngineSettings, api_keys_from_environment
+
+__all__ = [
+    "DEFAULT_STORE",
+    "Subparsers",
+    "add_logging_options",
+    "add_model_options",
+    "add_store_option",
+    "engine_settings",
+]
+
+DEFAULT_STORE = "greenroom.db"
+
+
+class Subparsers(Protocol):
+    """What `argparse.ArgumentParser.add_subparsers` gives."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002 - argparse's
+
+
+def add_store_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--store",
+        default=DEFAULT_STORE,
+        metavar="PATH",
+        help="the SQLite file of all conversations (%(default)s)",
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        metavar="PROVIDER:MODEL",
+        help="for example openai:gpt-5-mini, ollama:qwen3:8b, scripted:echo",
+    )
+    parser.add_argument(
+        "--base-url", default="", metavar="URL", help="of the endpoint, in place of the provider's"
+    )
+    parser.add_argument("--wire", default="", help="wire format of the endpoint (openai-chat)")
+
+
+def add_logging_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log to standard error; twice for more"
+    )
+    parser.add_argument(
+        "--log-format", choices=("console", "json"), default="console", help="of the log (%(default)s)"
+    )
+
+
+def engine_settings(
+    arguments: argparse.Namespace, *, store: str | None, max_concurrent: int = 3
+) -> EngineSettings:
+    """Switch the log on as asked, and make settings of the shared options and the environment's keys."""
+    configure_logging(verbosity=arguments.verbose, log_format=arguments.log_format)
+    return EngineSettings(
+        store=store,
+        model=arguments.model,
+        base_url=arguments.base_url,
+        wire=arguments.wire,
+        api_keys=api_keys_from_environment(),
+        max_concurrent=max_concurrent,
+    )

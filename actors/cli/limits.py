@@ -1,0 +1,39 @@
+"""What a command, never the library, sets for its whole process."""
+
+from __future__ import annotations
+
+import gc
+import resource
+
+from actors.errors import EngineError, ErrorCode
+
+__all__ = ["raise_open_files_limit", "require_open_files", "tune_collector"]
+
+
+def raise_open_files_limit() -> int:
+    """Raise the limit of open files to what the system allows at most, and return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def require_open_files(connections: int) -> None:
+    """See to it that so many connections can be open at once.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT`, naming both numbers and the ways out.
+    """
+    own = 64  # standard streams, the store, the event loop, and some room
+    limit = raise_open_files_limit()
+    if limit != resource.RLIM_INFINITY and connections + own > limit:
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{connections} turns at once need about {connections + own} open files, and the limit here is "
+            f"{limit}: lower --max-concurrent to {max(1, limit - own)}, or raise the limit (ulimit -Hn)",
+        )
+
+
+def tune_collector() -> None:
+    """Make the garbage collector rare: thousands of tasks make each of its passes slow, and few cycles."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
