@@ -29,7 +29,9 @@ class Store(Protocol):
         `None`: stored, or stored before (its revision is not above the session's). A write with epoch 1
         and revision 1 whose first op puts the record creates the session. Refused, without harm to the
         others: `CONFLICT` for an epoch that is not the session's current one or a revision that leaves a
-        gap, `SESSION_NOT_FOUND` for an unknown session.
+        gap, `SESSION_NOT_FOUND` for an unknown session, `SESSION_INVALID` for text that is appended to a
+        message that is missing or final, or that is not Unicode. The epoch is judged before the revision:
+        a former owner is never told that a write of its own was kept when its successor used the number.
         """
         ...
 

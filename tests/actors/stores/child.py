@@ -69,6 +69,15 @@ def run_out_of_space(path: Path) -> None:
     store.close()
 
 
+def create_without_space(path: Path) -> None:
+    """Try to make a store where there is no room for its tables."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6_000, 6_000))
+    try:
+        SqliteStore.open(path)
+    except EngineError as error:
+        report(code=error.code)
+
+
 def open_without_privileges(path: Path) -> None:
     """Try to own and to read the store as a user to whom permissions apply, unlike root."""
     if os.geteuid() == 0:
@@ -85,8 +94,12 @@ def open_without_privileges(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    tasks = {
-        task.__name__: task
-        for task in (hold, look, write_forever, run_out_of_space, open_without_privileges)
-    }
-    tasks[sys.argv[1]](Path(sys.argv[2]))
+    tasks = (
+        create_without_space,
+        hold,
+        look,
+        open_without_privileges,
+        run_out_of_space,
+        write_forever,
+    )
+    {task.__name__: task for task in tasks}[sys.argv[1]](Path(sys.argv[2]))

@@ -32,12 +32,26 @@ def test_every_acknowledged_commit_survives_kill_9(path: Path) -> None:
             writer.kill()
             reports += writer.reports_to_the_end()
             acknowledged = reports[-1]["revision"]
+        with closing(SqliteStore.open(path, read_only=True)) as reader:
+            revision = reader.read("s").revision
         with closing(SqliteStore.open(path, create=False)) as store:
-            revision = store.read("s").revision
+            assert store.read("s").revision == revision
             # The last commit may have been durable before its acknowledgement got away.
             assert acknowledged <= revision <= acknowledged + 1
             words = "".join(f"{number} " for number in range(2, revision + 1))
             assert text_of(store, "s", "a").text == words
+
+
+def test_readers_come_and_go_beside_a_busy_owner(path: Path) -> None:
+    with child("write_forever", path) as writer:
+        seen = writer.report()["revision"]
+        for _ in range(50):
+            with closing(SqliteStore.open(path, read_only=True)) as reader:
+                assert len(reader.list_sessions()) == 1
+                stored = reader.read("s")
+            assert stored.revision >= seen
+            seen = stored.revision
+        writer.kill()
 
 
 def test_a_commit_that_finds_no_space_changes_nothing_and_the_store_goes_on(path: Path) -> None:
@@ -141,6 +155,8 @@ def test_an_answer_that_is_never_finished_does_not_let_the_log_grow_for_ever(pat
     with closing(SqliteStore.open(path)) as store:
         store.commit([creation(f"s{number}", answer("a", "start ")) for number in range(sessions)])
         store.commit([creation("stuck", answer("a")), SessionWrite("stuck", 1, 2, (piece("a", "half a"),))])
+        store.commit([creation("again", answer("a")), SessionWrite("again", 1, 2, (piece("a", "draft"),))])
+        store.commit([SessionWrite("again", 1, 3, (answer("a", "second "), piece("a", "draft")))])
         revisions = range(2, 2 + 2 * LOG_LIMIT // sessions)
         for revision in revisions:
             store.commit(
@@ -152,6 +168,7 @@ def test_an_answer_that_is_never_finished_does_not_let_the_log_grow_for_ever(pat
 
         assert log_rows(path) <= LOG_LIMIT + sessions
         assert text_of(store, "stuck", "a").text == "half a"
+        assert text_of(store, "again", "a").text == "second draft"
         assert text_of(store, "s7", "a").text == "start " + "".join(
             f"{revision} " for revision in revisions
         )

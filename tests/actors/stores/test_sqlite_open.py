@@ -135,6 +135,12 @@ def test_a_store_that_is_not_in_wal_mode_yet_is_completed(path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_a_store_that_cannot_be_made_leaves_nothing_behind(path: Path) -> None:
+    with child("create_without_space", path) as maker:
+        assert maker.reports_to_the_end() == [{"code": ErrorCode.PERSISTENCE_FAILED}]
+    assert contents(path.parent) == {}
+
+
 @pytest.mark.parametrize("name", ["100%.db", "what?.db", "a#b.db", "ein Saal ü.db", ":memory:"])
 def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
     make_store(tmp_path / name, "s")

@@ -301,6 +301,32 @@ def test_a_message_is_judged_as_the_write_itself_leaves_it(store: Store) -> None
     ) == [ErrorCode.SESSION_INVALID, None]
 
 
+def test_the_writes_of_one_commit_see_each_other(store: Store) -> None:
+    store.commit([creation("s", answer("a"))])
+
+    assert refusals(
+        store,
+        SessionWrite("s", 1, 2, (piece("a", "kept"), piece("b", "too early"))),
+        SessionWrite("s", 1, 2, (piece("a", "kept"), answer("b"))),
+        SessionWrite("s", 1, 3, (piece("b", "in time"), answer("a", "done", state=MessageState.COMPLETE))),
+        SessionWrite("s", 1, 4, (piece("a", "too late"),)),
+    ) == [ErrorCode.SESSION_INVALID, None, None, ErrorCode.SESSION_INVALID]
+
+    assert (text_of(store, "s", "a").text, text_of(store, "s", "b").text) == ("done", "in time")
+
+
+def test_an_answer_that_began_last_still_grows_when_the_others_are_done(store: Store) -> None:
+    store.commit([creation("s", answer("a"))])
+    for number in range(3):
+        write(store, piece("a", f"{number}"))
+    write(store, answer("b"))
+    write(store, answer("a", "012", state=MessageState.COMPLETE))
+
+    write(store, piece("b", "late"))
+
+    assert text_of(store, "s", "b").text == "late"
+
+
 def test_a_refused_creation_leaves_no_session(store: Store) -> None:
     assert refusals(store, creation("s", piece("ghost", "boo"))) == [ErrorCode.SESSION_INVALID]
 

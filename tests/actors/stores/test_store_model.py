@@ -207,7 +207,7 @@ class SqliteStoreMachine(StoreMachine):
         self.folder.cleanup()
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(StoreMachine, 60), (SqliteStoreMachine, 40)])
+@pytest.mark.parametrize(("machine", "examples"), [(StoreMachine, 50), (SqliteStoreMachine, 100)])
 def test_a_store_behaves_like_a_dictionary_of_whole_texts(
     machine: type[StoreMachine], examples: int
 ) -> None:
