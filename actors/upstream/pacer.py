@@ -20,10 +20,14 @@ from actors.upstream.traffic import Traffic
 __all__ = ["TICK_SECONDS", "PacedStream", "Pacer"]
 
 TICK_SECONDS = 0.002
-"""How late a beat may come by design. Shorter ticks cost more wake-ups for the same events."""
+"""How late a beat may come by design.
+
+Shorter ticks cost more wake-ups for the same events, longer ones send them in bursts that a client would
+have to queue.
+"""
 
 _BATCH_BYTES = 65_536
-_SENDS_PER_CHECKPOINT = 128
+_SENDS_PER_CHECKPOINT = 64
 
 
 class PacedStream:

@@ -23,6 +23,7 @@ from actors.upstream.wire import ApiError
 __all__ = ["Upstream"]
 
 _BACKLOG = 4096
+_ACCEPTS_PER_TURN = 64
 _IDLE_SECONDS = 120.0
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _OUT_OF_FILES_SECONDS = 0.1
@@ -65,14 +66,18 @@ class Upstream:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._pacer.run)
                 while True:
-                    if (sock := await self._accept()) is not None:
+                    await trio.lowlevel.wait_readable(self._listener)
+                    # Not one per turn of the loop: under load a turn takes a millisecond.
+                    for _ in range(_ACCEPTS_PER_TURN):
+                        if (sock := await self._accept()) is None:
+                            break
                         nursery.start_soon(self._serve_connection, sock)
         finally:
             trio.lowlevel.notify_closing(self._listener)
             self._listener.close()
 
     async def _accept(self) -> socket.socket | None:
-        await trio.lowlevel.wait_readable(self._listener)
+        """The next client that waits, or `None` if none does."""
         try:
             sock, _ = self._listener.accept()
         except OSError as error:
