@@ -78,12 +78,14 @@ class Engine:
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
         http: HttpPool,
+        find_model: ModelFor,
         default_model: str,
     ) -> None:
         self._system = system
         self._registry = registry
         self._persistence = persistence
         self._http = http
+        self._find_model = find_model
         self._default_model = default_model
 
     # --- sessions -----------------------------------------------------------------------------------
@@ -164,6 +166,10 @@ class Engine:
     def traffic(self) -> TrafficStatistics:
         """What went over HTTP so far. May be called at any time, from any thread."""
         return self._http.statistics()
+
+    def check_model(self, name: str) -> None:
+        """Raise what a turn with the model `provider:model` would be refused with, if anything."""
+        self._find_model(name)
 
     # --- the store ----------------------------------------------------------------------------------
 
@@ -266,7 +272,7 @@ async def _engine_on(
             max_concurrent=settings.max_concurrent,
             max_queue_size=settings.max_queue_size,
         )
-        engine = Engine(system, registry, persistence, http, settings.model)
+        engine = Engine(system, registry, persistence, http, find_model, settings.model)
         try:
             yield engine
         finally:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from actors import __version__
 from actors.cli.status import ExitStatus
@@ -17,11 +18,16 @@ __all__ = ["main"]
 _COMMANDS = ("run", "chat", "sessions", "show", "upstream")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitStatus.USAGE, f"{self.prog}: {message} ({self.prog} --help shows the usage)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. What the user can mend is one line on standard error."""
-    parser = argparse.ArgumentParser(
-        prog="greenroom", description="Many LLM chat sessions at once, each one an actor."
-    )
+    parser = _Parser(prog="greenroom", description="Many LLM chat sessions at once, each one an actor.")
     parser.add_argument("--version", action="version", version=f"greenroom {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in _COMMANDS:

@@ -15,6 +15,7 @@ __all__ = [
     "add_model_options",
     "add_store_option",
     "engine_settings",
+    "positive",
 ]
 
 DEFAULT_STORE = "greenroom.db"
@@ -47,6 +48,17 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wire", default="", help="wire format of the endpoint (openai-chat)")
 
 
+def positive(text: str) -> int:
+    """An argument that counts something."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
 def add_logging_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="log to standard error; twice for more"
@@ -57,13 +69,13 @@ def add_logging_options(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_settings(
-    arguments: argparse.Namespace, *, store: str | None, max_concurrent: int = 3
+    arguments: argparse.Namespace, *, store: str | None, default_model: str, max_concurrent: int = 3
 ) -> EngineSettings:
     """Switch the log on as asked, and make settings of the shared options and the environment's keys."""
     configure_logging(verbosity=arguments.verbose, log_format=arguments.log_format)
     return EngineSettings(
         store=store,
-        model=arguments.model,
+        model=arguments.model or default_model,
         base_url=arguments.base_url,
         wire=arguments.wire,
         api_keys=api_keys_from_environment(),
