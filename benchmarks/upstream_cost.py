@@ -6,7 +6,7 @@ microseconds, so an endpoint that costs more than a fraction of it would be the 
 Measured: user and system time of the endpoint's process, as it reports it, over the events that it sent,
 with all streams running at once. Start-up is left out, requests are not: an event bears its share of them.
 Beside it, in the same run, the floor: a process that does nothing but `send` as many bytes to as many
-sockets at the same rate, a 2 ms slot at a time, read by the same client.
+sockets at the same rate, in the same ticks, read by the same client.
 
 Bias, in the endpoint's favour: the client never parses, and takes what there is with one `recv`. Against
 it: the client is idle most of the time, so that nearly every event pays for waking it, and on loopback the
@@ -30,6 +30,7 @@ import urllib.request
 import msgspec
 import trio
 
+from actors.upstream.pacer import TICK_SECONDS
 from actors.upstream.process import UpstreamProcess, open_upstream_process
 from actors.upstream.settings import UpstreamSettings
 from actors.upstream.traffic import UpstreamStatistics
@@ -38,7 +39,6 @@ TARGET_MICROSECONDS = 15.0
 STREAMS = (100, 500, 2_000)
 EVENTS_PER_SECOND = 20.0
 _FLOOR_SECONDS = 1.5
-_SLOT_SECONDS = 0.002
 _GRACE_SECONDS = 20.0
 _CORES = sorted(os.sched_getaffinity(0))
 
@@ -154,12 +154,12 @@ def _send_floor(streams: int, event_bytes: int) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         socks.append(sock)
     data = b"x" * event_bytes
-    slots = round(_FLOOR_SECONDS / _SLOT_SECONDS)
-    per_slot = streams * EVENTS_PER_SECOND * _SLOT_SECONDS
+    slots = round(_FLOOR_SECONDS / TICK_SECONDS)
+    per_slot = streams * EVENTS_PER_SECOND * TICK_SECONDS
     sent = 0
     spent, began = time.process_time(), time.perf_counter()
     for slot in range(slots):
-        time.sleep(max(0.0, began + slot * _SLOT_SECONDS - time.perf_counter()))
+        time.sleep(max(0.0, began + slot * TICK_SECONDS - time.perf_counter()))
         while sent < (slot + 1) * per_slot:
             socks[sent % streams].send(data)
             sent += 1

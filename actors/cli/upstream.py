@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
-import resource
 import signal
 import sys
-from typing import Protocol
 
 import msgspec
 import trio
 
+from actors.cli.arguments import Subparsers
+from actors.cli.limits import raise_open_files_limit, tune_collector
+from actors.cli.status import ExitStatus
 from actors.errors import EngineError
 from actors.upstream.faults import Fault, fault_named
 from actors.upstream.process import UpstreamProcess
@@ -21,14 +21,8 @@ from actors.upstream.settings import UpstreamSettings
 
 __all__ = ["add_parser", "run", "settings_from"]
 
-_USAGE_ERROR = 2
 
-
-class _Subparsers(Protocol):
-    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser: ...  # noqa: A002 - argparse's
-
-
-def add_parser(subparsers: _Subparsers) -> None:
+def add_parser(subparsers: Subparsers) -> None:
     """Add the command `upstream` to `greenroom`."""
     parser = subparsers.add_parser(
         "upstream",
@@ -112,23 +106,19 @@ def settings_from(arguments: argparse.Namespace) -> UpstreamSettings:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to end; the exit status, 2 if it cannot start (standard error says why)."""
-    _raise_open_files_limit()
-    try:
-        upstream = Upstream(settings_from(arguments))
-    except EngineError as error:
-        sys.stderr.write(f"greenroom upstream: {error}\n")
-        return _USAGE_ERROR
-    _tune_collector()
-    try:
-        return trio.run(_serve, upstream, arguments)
-    except KeyboardInterrupt:
-        # It came before the signal receiver was there.
-        return 128 + signal.SIGINT
+    """Serve until told to end, and return the exit status.
+
+    Raises:
+        EngineError: INVALID_ARGUMENT, when a setting, a recording or the port cannot be used.
+    """
+    raise_open_files_limit()
+    upstream = Upstream(settings_from(arguments))
+    tune_collector()
+    return trio.run(_serve, upstream, arguments)
 
 
 async def _serve(upstream: Upstream, arguments: argparse.Namespace) -> int:
-    status = 0
+    status: int = ExitStatus.OK
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             if arguments.max_seconds is not None:
@@ -156,17 +146,6 @@ def _ready_line(upstream: Upstream, *, as_json: bool) -> str:
         return f"ready at {upstream.base_url}\n"
     place = UpstreamProcess(base_url=upstream.base_url, port=upstream.port, pid=os.getpid())
     return msgspec.json.encode(place).decode() + "\n"
-
-
-def _raise_open_files_limit() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _tune_collector() -> None:
-    """Thousands of live streams make a full collection slow, and they leave no cycles to collect."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 1000)
 
 
 def _token_range(text: str) -> tuple[int, int]:

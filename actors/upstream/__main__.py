@@ -6,8 +6,13 @@ import argparse
 import sys
 
 from actors.cli.upstream import add_parser
+from actors.errors import EngineError
 
 parser = argparse.ArgumentParser(prog="greenroom")
 add_parser(parser.add_subparsers(required=True))
 arguments = parser.parse_args(["upstream", *sys.argv[1:]])
-sys.exit(arguments.run(arguments))
+try:
+    sys.exit(arguments.run(arguments))
+except EngineError as error:
+    sys.stderr.write(f"greenroom: {error}\n")
+    sys.exit(2)

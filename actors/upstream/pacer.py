@@ -19,7 +19,7 @@ from actors.upstream.traffic import Traffic
 
 __all__ = ["TICK_SECONDS", "PacedStream", "Pacer"]
 
-TICK_SECONDS = 0.002
+TICK_SECONDS = 0.004
 """How late a beat may come by design.
 
 Shorter ticks cost more wake-ups for the same events, longer ones send them in bursts that a client would

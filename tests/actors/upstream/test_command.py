@@ -110,16 +110,15 @@ def test_bad_option_is_refused_by_name(
         (["--replay", "/nowhere"], "/nowhere: No such file or directory"),
     ],
 )
-def test_bad_setting_is_one_line_and_status_2(
-    capsys: pytest.CaptureFixture[str], options: list[str], complaint: str
-) -> None:
-    arguments = parse(*options)
+async def test_bad_setting_is_one_line_and_status_2(options: list[str], complaint: str) -> None:
+    with trio.fail_after(LIMIT_SECONDS):
+        process = await start(*options)
 
-    assert arguments.run(arguments) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.startswith(f"greenroom upstream: {complaint}")
-    assert output.err.count("\n") == 1
+        assert await output_of(process.stdout) == b""
+        errors = await output_of(process.stderr)
+        assert await process.wait() == 2
+    assert errors.startswith(f"greenroom: {complaint}".encode())
+    assert errors.count(b"\n") == 1
 
 
 async def test_process_serves_and_is_gone_after_the_block() -> None:
@@ -152,7 +151,7 @@ async def test_port_in_use_is_one_line_and_status_2(upstream: Upstream) -> None:
         errors = await output_of(process.stderr)
 
         assert await process.wait() == 2
-    assert errors.startswith(f"greenroom upstream: port {upstream.port} of 127.0.0.1 is in use".encode())
+    assert errors.startswith(f"greenroom: port {upstream.port} of 127.0.0.1 is in use".encode())
     assert errors.count(b"\n") == 1
 
 
