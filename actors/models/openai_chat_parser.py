@@ -1,0 +1,235 @@
+"""Turns the events of an OpenAI Chat Completions answer into parts."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import msgspec
+
+from actors.conversation import (
+    FinishPart,
+    FinishReason,
+    Part,
+    TextPart,
+    ThoughtPart,
+    ToolCallPart,
+    Usage,
+    UsagePart,
+)
+from actors.errors import EngineError, ErrorCode
+from actors.models.http_errors import reported_error
+from actors.models.tool_call_pieces import ToolCallPieces
+
+__all__ = ["OpenAIChatParser"]
+
+_FINISH_REASONS = {
+    "stop": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+_THOUGHT_TYPES = frozenset({"thinking", "reasoning"})
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: msgspec.Raw = msgspec.Raw()
+
+
+class _ToolCall(msgspec.Struct):
+    id: str | None = None
+    index: int | None = None
+    function: _Function | None = None
+
+
+class _Piece(msgspec.Struct):
+    """A typed piece of content, as Mistral sends it."""
+
+    type: str = ""
+    text: str | None = None
+    thinking: str | list[_Piece] | None = None
+
+
+class _Delta(msgspec.Struct):
+    content: str | list[_Piece] | None = None
+    refusal: str | None = None
+    # Two names for one thing; some servers send both. Beyond text, nobody agrees on their shape.
+    reasoning_content: object = None
+    reasoning: object = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: float | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: float | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: float | None = None
+    completion_tokens: float | None = None
+    prompt_tokens_details: _InputDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: float | None = None
+
+    def usage(self) -> Usage:
+        cached = self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens
+        reasoning = self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens
+        return Usage(
+            input_tokens=int(self.prompt_tokens or 0),
+            output_tokens=int(self.completion_tokens or 0),
+            cached_input_tokens=int(cached or self.prompt_cache_hit_tokens or 0),
+            reasoning_tokens=int(reasoning or 0),
+        )
+
+
+class _Choice(msgspec.Struct):
+    index: int | None = None
+    delta: _Delta | None = None
+    message: _Delta | None = None  # where a server answers all at once
+    finish_reason: str | None = None
+    usage: _Usage | None = None  # where Moonshot puts it
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: object = None
+    kind: object = msgspec.field(name="object", default=None)
+
+
+_chunk_decoder = msgspec.json.Decoder(_Chunk)
+_text_decoder = msgspec.json.Decoder(str)
+
+
+class OpenAIChatParser:
+    """The parser of one answer; an `EventParser`.
+
+    Takes what the servers that claim this format send, and the body of an answer that was not streamed as
+    if it were one event. Only the first choice counts.
+    """
+
+    __slots__ = ("_calls", "_done", "_finish_reason", "_usage")
+
+    def __init__(self) -> None:
+        self._calls = ToolCallPieces()
+        self._finish_reason: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        return self._done
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped, once it has said so."""
+        return self._finish_reason
+
+    def feed(self, data: str | bytes, event: str = "") -> list[Part]:
+        """The parts of one event; `data` is its JSON text or `[DONE]`, `event` its name.
+
+        Raises:
+            EngineError: with the provider's error if the event reports one; `EXECUTION_FAILED` if it is
+                malformed. The message never quotes the event.
+        """
+        if event == "error":
+            raise reported_error(data)
+        try:
+            chunk = _chunk_decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            text = data.strip() if isinstance(data, str) else data.decode("utf-8", "replace").strip()
+            if text in {"", "[DONE]"}:
+                self._done = self._done or text == "[DONE]"
+                return []
+            _fail_malformed(error)
+        if chunk.error or chunk.kind == "error":
+            raise reported_error(data)
+        parts: list[Part] = []
+        finished = ""
+        for choice in chunk.choices or ():
+            if choice.index:
+                continue
+            delta = choice.delta or choice.message
+            if delta is not None:
+                self._add_delta(delta, parts)
+            finished = choice.finish_reason or finished
+            if choice.usage is not None:
+                self._add_usage(choice.usage, parts)
+        if chunk.usage is not None:
+            self._add_usage(chunk.usage, parts)
+        if finished and self._finish_reason is None:
+            self._finish_reason = _FINISH_REASONS.get(finished, FinishReason.OTHER)
+            parts += self._calls.finish()
+            parts.append(FinishPart(self._finish_reason))
+        return parts
+
+    def end(self) -> list[Part]:
+        """Nothing more, if the model has said why it stopped.
+
+        Raises:
+            EngineError: `NETWORK_ERROR`, if it has not.
+        """
+        if self._finish_reason is None:
+            raise EngineError(ErrorCode.NETWORK_ERROR, "the stream ended before the answer was complete")
+        return [*self._calls.finish()]
+
+    def _add_delta(self, delta: _Delta, parts: list[Part]) -> None:
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and isinstance(thought, str):
+            parts.append(ThoughtPart(thought))
+        content = delta.content
+        if content:
+            if isinstance(content, str):
+                parts.append(TextPart(content))
+            else:
+                _add_pieces(content, parts)
+        if delta.refusal:
+            parts.append(TextPart(delta.refusal))
+        for call in delta.tool_calls or ():
+            part = self._add_call(call)
+            if part is not None:
+                parts.append(part)
+
+    def _add_call(self, call: _ToolCall) -> ToolCallPart | None:
+        function = call.function
+        name = (function and function.name) or ""
+        arguments = _arguments(function.arguments) if function is not None else ""
+        return self._calls.add(call.id or "", call.index, name, arguments)
+
+    def _add_usage(self, counted: _Usage, parts: list[Part]) -> None:
+        usage = counted.usage()
+        # Some servers count anew with every token; only news is worth a part.
+        if usage != self._usage:
+            self._usage = usage
+            parts.append(UsagePart(usage))
+
+
+def _add_pieces(pieces: list[_Piece], parts: list[Part]) -> None:
+    for piece in pieces:
+        if piece.thinking:
+            parts.append(ThoughtPart(_plain(piece.thinking)))
+        if piece.text:
+            parts.append(ThoughtPart(piece.text) if piece.type in _THOUGHT_TYPES else TextPart(piece.text))
+
+
+def _plain(thinking: str | list[_Piece]) -> str:
+    return thinking if isinstance(thinking, str) else "".join(piece.text or "" for piece in thinking)
+
+
+def _arguments(raw: msgspec.Raw) -> str:
+    """The JSON text of the arguments: the content of a string, or the object itself as it was written."""
+    written = bytes(raw)
+    if written in {b"", b"null"}:
+        return ""
+    return _text_decoder.decode(written) if written.startswith(b'"') else written.decode()
+
+
+def _fail_malformed(error: Exception) -> NoReturn:
+    problem = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    raise EngineError(
+        ErrorCode.EXECUTION_FAILED, f"the provider sent a malformed chunk: {problem}"
+    ) from None
