@@ -231,9 +231,14 @@ class _Crew:
 
     async def _stop(self) -> None:
         """Begin no more turns, abort those that run: each ends with its partial answer kept."""
-        for session_id in tuple(self._busy):
-            with contextlib.suppress(EngineError):  # a session that just failed has nothing to abort
-                await self._engine.abort_turn(session_id)
+        sys.stderr.write("stopping: what runs is aborted and saved (Ctrl-C again does not wait for that)\n")
+        async with trio.open_nursery() as nursery:
+            for session_id in tuple(self._busy):
+                nursery.start_soon(self._abort, session_id)
+
+    async def _abort(self, session_id: str) -> None:
+        with contextlib.suppress(EngineError):  # a session that just failed has nothing to abort
+            await self._engine.abort_turn(session_id)
 
     async def _work(self) -> None:
         for session_id, texts in self._todo:
