@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import pykka
+from pykka._envelope import Envelope  # what other kinds of actors take; it has no public name
 
 from runtime.cell import Cell, Inbox, cell_of
-from runtime.dispatch import Handler, declared_handlers
+from runtime.dispatch import Handlers
 from runtime.messages import ActorStop, Ask
 from runtime.ref import ActorRef
-from runtime.reply import Reply
+from runtime.reply import Reply, answer_dead
 from runtime.system import ActorSystem, current_system
 from runtime.tasks import ChildTask
 
@@ -37,14 +38,14 @@ class TrioActor(pykka.Actor):
     fails the actor, so that half-updated state does not live on. After a `tell` every exception fails it.
     """
 
-    handlers_by_type: ClassVar[dict[type, Handler]] = {}
-    """The handlers that `handles` declared, by message type; kept up by the runtime."""
+    handlers_by_type: ClassVar[Handlers]
+    """Who handles what: made from what `handles` declared."""
 
     _cell: Cell
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.handlers_by_type = declared_handlers(cls)
+        cls.handlers_by_type = Handlers(cls)
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # Without super().__init__(): it would make the lazy members of every actor.
@@ -63,14 +64,15 @@ class TrioActor(pykka.Actor):
         system = current_system()
         actor = cls(*args, **kwargs)
         cell = cell_of(actor)
+        ref = actor.actor_ref
         cell.in_pykka_registry = True
-        pykka.ActorRegistry.register(actor.actor_ref)
+        pykka.ActorRegistry.register(ref)
         try:
             system.adopt(cell)
         except BaseException:
-            pykka.ActorRegistry.unregister(actor.actor_ref)
+            pykka.ActorRegistry.unregister(ref)
             raise
-        return actor.actor_ref
+        return ref
 
     @staticmethod
     def _create_actor_inbox() -> Inbox:
@@ -120,7 +122,7 @@ class TrioActor(pykka.Actor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> Awaitable[None] | None:
-        """Runs last, instead of `on_stop`, after an unhandled exception, when the child tasks have ended."""
+        """Runs last, instead of `on_stop`, after an unhandled exception; the child tasks have ended."""
 
     def __str__(self) -> str:
         return str(self._cell)
@@ -156,7 +158,7 @@ class TrioActor(pykka.Actor):
         try:
             ref.tell(message)
         except pykka.ActorDeadError:
-            self.system.bury(self._cell, message)
+            self.system.bury(ref, message)
 
     def defer(self) -> pykka.Future[Any] | None:
         """Take over the answer to the `ask` that is being handled; None if nobody asked.
@@ -170,14 +172,17 @@ class TrioActor(pykka.Actor):
             if cell.deferred is None:
                 cell.deferred = set()
             cell.deferred.add(reply)
-            if isinstance(reply, Reply):
-                reply.subscribe(cell.deferred.discard)
+            if isinstance(reply, Reply) and not reply.subscribe(cell.deferred.discard):
+                cell.deferred.discard(reply)
         return reply
 
-    def forward(self, ref: ActorRef[Any], message: Any, reply: pykka.Future[Any] | None = None) -> None:
+    def forward(
+        self, ref: pykka.ActorRef[Any] | None, message: Any, reply: pykka.Future[Any] | None = None
+    ) -> None:
         """Send `message` on, together with the right to answer.
 
-        `reply` is one that `defer` gave; without it, that of the `ask` that is being handled.
+        `reply` is one that `defer` gave; without it, that of the `ask` that is being handled. The answer
+        of a dead actor, or None, is `ActorDeadError`.
         """
         cell = self._cell
         if reply is None:
@@ -186,9 +191,12 @@ class TrioActor(pykka.Actor):
             cell.deferred.discard(reply)
         if reply is None:
             self.send(ref, message)
-            return
-        target = ref._cell  # pyright: ignore[reportPrivateUsage] - refs and actors are one unit
-        target.put(Ask(message, reply))  # a dead cell answers at once
+        elif isinstance(ref, ActorRef):
+            ref._cell.put(Ask(message, reply))  # pyright: ignore[reportPrivateUsage] - refs and actors are one unit
+        elif ref is not None and ref.is_alive():
+            ref.actor_inbox.put(Envelope(message, reply_to=reply))
+        else:
+            answer_dead(reply, f"{ref} not found")
 
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated(ref, reason)` once when that actor ends; at once if it already has.
@@ -203,3 +211,6 @@ class TrioActor(pykka.Actor):
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Take `watch` back: from now on no `Terminated` of it arrives, not even one under way."""
         self.system.unwatch(self._cell, ref._cell)  # pyright: ignore[reportPrivateUsage] - as above
+
+
+TrioActor.handlers_by_type = Handlers(TrioActor)  # __init_subclass__ serves subclasses only

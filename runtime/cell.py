@@ -9,14 +9,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pykka
+import trio
 
 from runtime.messages import ActorStop, Ask, Control
+from runtime.reply import answer, answer_dead
 
 if TYPE_CHECKING:
     from pykka._envelope import Envelope
 
     from runtime.actor import TrioActor
-    from runtime.dispatch import Handler
+    from runtime.dispatch import Handlers
     from runtime.ref import ActorRef
     from runtime.system import ActorSystem
     from runtime.tasks import ChildTask
@@ -30,8 +32,11 @@ class Cell:
     Any thread may call `put`. Everything else belongs to the scheduler's thread.
 
     Invariants:
-    - `scheduled` is True while the cell stands in the ready queue, runs a slice or has an async handler
-      running; only the scheduler clears it, and looks at the mail again afterwards.
+    - `scheduled` is True while the cell stands in the ready queue, runs a slice or is `busy`; only the
+      scheduler clears it, and looks at the mail again afterwards. Two threads that put at once may both set
+      it, and then the cell stands in the queue twice: that costs an empty slice.
+    - `busy` is True while an async handler or hook runs, and belongs to the scheduler: no slice runs then,
+      which is what keeps it at one handler at a time.
     - `stopped` is set before the mail is drained for the last time, and a sender looks at `dead` after it
       has put: so a message is handled, answered with ActorDeadError, or a dead letter, never forgotten.
     """
@@ -44,6 +49,7 @@ class Cell:
         "actor",
         "actor_class",
         "asked",
+        "busy",
         "children",
         "context",
         "control",
@@ -68,7 +74,7 @@ class Cell:
     def __init__(self, actor: TrioActor) -> None:
         self.actor: TrioActor | None = actor
         self.actor_class = type(actor)
-        self.handlers: dict[type, Handler] = type(actor).handlers_by_type
+        self.handlers: Handlers = type(actor).handlers_by_type
         self.system: ActorSystem | None = None
         self.name: str | None = None
         self.ref: ActorRef[Any] | None = None
@@ -76,6 +82,7 @@ class Cell:
         self.mail: deque[Any] | None = None
         self.control: deque[Control] | None = None
         self.scheduled = True  # until it is started, nobody may queue it
+        self.busy = False
         self.started = False
         self.stopped = False
         self.dead = False
@@ -92,6 +99,8 @@ class Cell:
         self._inbox: Inbox | None = None
         self._stopped_event: threading.Event | None = None
 
+    # A Ctrl-C between the mark and the queue would leave the actor marked, and asleep, for ever.
+    @trio.lowlevel.enable_ki_protection
     def put(self, item: Any) -> None:
         """Append to the mail and see to it that the actor runs. Never blocks."""
         mail = self.mail
@@ -106,6 +115,7 @@ class Cell:
         if self.dead:
             self.drain()
 
+    @trio.lowlevel.enable_ki_protection
     def put_control(self, item: Control) -> None:
         if self.control is None:
             self.control = deque()
@@ -116,9 +126,10 @@ class Cell:
             self.system.scheduler.enqueue(self)
 
     def _make_mail(self) -> deque[Any]:
+        mail: deque[Any] = deque()
         with _lazy_lock:
             if self.mail is None:
-                self.mail = deque()
+                self.mail = mail
             return self.mail
 
     def drain(self) -> None:
@@ -133,10 +144,9 @@ class Cell:
                 if type(item) is not ActorStop and self.system is not None:
                     self.system.bury(self, item)
             elif type(item.message) is ActorStop:
-                item.reply.set(None)
+                answer(item.reply, None)
             else:
-                error = pykka.ActorDeadError(f"{self} stopped before handling the message")
-                item.reply.set_exception((pykka.ActorDeadError, error, None))
+                answer_dead(item.reply, f"{self} stopped before handling the message")
 
     def forget_watched(self, ref: ActorRef[Any]) -> bool:
         """Whether the actor still watches `ref`; after this it does not."""
@@ -149,9 +159,10 @@ class Cell:
     @property
     def urn(self) -> str:
         if self._urn is None:
+            urn = uuid.uuid4().urn
             with _lazy_lock:
                 if self._urn is None:
-                    self._urn = uuid.uuid4().urn
+                    self._urn = urn
         return self._urn
 
     @property
@@ -163,13 +174,19 @@ class Cell:
     @property
     def stopped_event(self) -> threading.Event:
         if self._stopped_event is None:
+            event = threading.Event()
             with _lazy_lock:
                 if self._stopped_event is None:
-                    event = threading.Event()
-                    if self.stopped:
-                        event.set()
                     self._stopped_event = event
+                if self.stopped:
+                    self._stopped_event.set()
         return self._stopped_event
+
+    def leave_pykka_registry(self) -> None:
+        if self.in_pykka_registry:
+            self.in_pykka_registry = False
+            assert self.ref is not None
+            pykka.ActorRegistry.unregister(self.ref)
 
     def mark_stopped(self) -> None:
         with _lazy_lock:
@@ -215,4 +232,6 @@ def cell_of(actor: TrioActor) -> Cell:
 
 
 # Guards the lazy members of all cells: taken at most three times in an actor's life, for nanoseconds.
-_lazy_lock = threading.Lock()
+# Nothing is made while it is held, and it is reentrant: the garbage collector or a signal handler may come
+# in anywhere, and may tell an actor something.
+_lazy_lock = threading.RLock()

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import pykka
 from pykka import messages
 
-__all__ = ["Handler", "declared_handlers", "handles", "resolve_handler"]
+__all__ = ["Handler", "Handlers", "handles"]
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -24,7 +24,7 @@ def handles(*message_types: type[M]) -> Callable[[Callable[[S, M], R]], Callable
     """Declare a method of a `TrioActor` as the handler of these message types and their subclasses.
 
     What it returns answers an `ask`. It may be an `async def`. A type without a handler goes to
-    `on_receive`. A subclass overrides by declaring a handler for the same type.
+    `on_receive`. A subclass overrides the method, or declares another one for the same type.
     """
 
     def declare(method: Callable[[S, M], R]) -> Callable[[S, M], R]:
@@ -34,23 +34,34 @@ def handles(*message_types: type[M]) -> Callable[[Callable[[S, M], R]], Callable
     return declare
 
 
-def declared_handlers(cls: type) -> dict[type, Handler]:
+class Handlers(dict[type, Handler]):
+    """The handlers of a class of actors by message type. Types that nobody declared are found once.
+
+    What was declared is kept apart from what was found: the answer must not depend on which types came
+    earlier.
+    """
+
+    def __init__(self, cls: type[pykka.Actor]) -> None:
+        self._actor_class = cls
+        self._declared = _declared_handlers(cls)
+
+    def __missing__(self, message_type: type) -> Handler:
+        if issubclass(message_type, _PROXY_MESSAGES):
+            # pykka's own dispatch of proxy messages, which has no public name.
+            handler = cast("Handler", pykka.Actor._handle_receive)  # pyright: ignore[reportPrivateUsage]
+        else:
+            bases = message_type.__mro__
+            declared = (self._declared[base] for base in bases if base in self._declared)
+            handler = next(declared, cast("Handler", self._actor_class.on_receive))
+        self[message_type] = handler
+        return handler
+
+
+def _declared_handlers(cls: type) -> dict[type, Handler]:
     """The handlers that a class and its bases declare, the nearest class winning."""
     handlers: dict[type, Handler] = {}
     for base in reversed(cls.__mro__):
-        for attribute in vars(base).values():
+        for name, attribute in vars(base).items():
             for message_type in getattr(attribute, _DECLARED, ()):
-                handlers[message_type] = attribute
+                handlers[message_type] = getattr(cls, name)
     return handlers
-
-
-def resolve_handler(cls: type[pykka.Actor], handlers: dict[type, Handler], message_type: type) -> Handler:
-    """Find the handler of a type that is not in `handlers` yet, and remember it there."""
-    if issubclass(message_type, _PROXY_MESSAGES):
-        # pykka's own dispatch of proxy messages, which has no public name.
-        handler = cast("Handler", pykka.Actor._handle_receive)  # pyright: ignore[reportPrivateUsage]
-    else:
-        declared = (handlers[base] for base in message_type.__mro__ if base in handlers)
-        handler = next(declared, cast("Handler", cls.on_receive))
-    handlers[message_type] = handler
-    return handler

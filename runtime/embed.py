@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import trio
 
-from runtime.errors import SystemClosedError
+from runtime.errors import BlockingCallError, SystemClosedError
 from runtime.system import ActorSystem, offer_as_default, open_system, withdraw_as_default
 
 __all__ = ["SystemThread", "start_system"]
@@ -55,7 +55,7 @@ class SystemThread:
         """
         try:
             return trio.from_thread.run(function, *args, trio_token=self._token)
-        except trio.RunFinishedError:
+        except (trio.RunFinishedError, trio.Cancelled):
             raise SystemClosedError("the actor system has stopped") from None
 
     def stop(self, timeout: float | None = None) -> None:
@@ -63,7 +63,10 @@ class SystemThread:
 
         Raises:
             SystemFailedError: the runtime itself had failed.
+            BlockingCallError: called on that very thread. The system is not stopped then.
         """
+        if threading.current_thread() is self._thread:
+            raise BlockingCallError("the system's thread cannot wait for its own end: see ActorSystem.stop")
         if self._token is not None and self._stop_requested is not None:
             with contextlib.suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._stop_requested.set)

@@ -10,7 +10,7 @@ from pykka import messages
 if TYPE_CHECKING:
     from runtime.ref import ActorRef
 
-__all__ = ["ActorStop", "Ask", "ChildFailed", "ChildrenGone", "Control", "Terminated"]
+__all__ = ["ActorStop", "Ask", "ChildrenGone", "Control", "Failed", "Terminated"]
 
 
 # pykka has no public name for the message that stops an actor.
@@ -34,8 +34,8 @@ class Terminated(NamedTuple):
     reason: BaseException | None
 
 
-class ChildFailed(NamedTuple):
-    """Control: a child task of the actor raised."""
+class Failed(NamedTuple):
+    """Control: a child task raised, or user code left a cancel scope open."""
 
     error: BaseException
 
@@ -44,4 +44,4 @@ class ChildrenGone(NamedTuple):
     """Control: the last child task of a stopping actor has ended."""
 
 
-Control: TypeAlias = ChildFailed | ChildrenGone
+Control: TypeAlias = Failed | ChildrenGone

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
 
 from runtime.messages import ActorStop, Ask
-from runtime.reply import Reply
+from runtime.reply import Reply, answer_dead, refuse_to_block
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -86,15 +85,17 @@ class ActorRef(pykka.ActorRef[A]):
 
         `await ref.ask(message, block=False)` is the form for trio and asyncio. The answer is never
         forgotten: whatever becomes of the actor, the reply is settled.
+
+        Raises:
+            BlockingCallError: `block` on a thread that runs trio. Nothing has been sent then.
         """
         reply: Reply[Any] = Reply()
         cell = self._cell
         if cell.stopped:
-            try:
-                raise pykka.ActorDeadError(f"{self} not found")
-            except pykka.ActorDeadError:
-                reply.set_exception(sys.exc_info())
+            answer_dead(reply, f"{self} not found")
         else:
+            if block:
+                refuse_to_block()
             cell.put(Ask(message, reply))
         return reply.get(timeout=timeout) if block else reply
 
@@ -111,7 +112,12 @@ class ActorRef(pykka.ActorRef[A]):
         """Stop the actor after the mail that it has; True unless it was dead already.
 
         The reply is settled when the actor's child tasks have ended and `on_stop` has run.
+
+        Raises:
+            BlockingCallError: `block` on a thread that runs trio. The actor has not been stopped then.
         """
+        if block and not self._cell.stopped:
+            refuse_to_block()
         reply = self.ask(ActorStop(), block=False).map(_true).recover(_false_if_dead)
         return reply.get(timeout=timeout) if block else reply
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import queue
 import sys
 import threading
@@ -18,7 +19,7 @@ import trio
 
 from runtime.errors import BlockingCallError
 
-__all__ = ["Reply"]
+__all__ = ["Reply", "answer", "answer_dead", "answer_error", "refuse_to_block"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -26,6 +27,8 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+_log = logging.getLogger("greenroom.runtime")
 
 
 class Reply(pykka.Future[T]):
@@ -71,6 +74,8 @@ class Reply(pykka.Future[T]):
                 raise queue.Full
             self._hook = func
 
+    # A Ctrl-C in the middle would leave callers waiting who have been struck off the list.
+    @trio.lowlevel.enable_ki_protection
     def _settle(self, value: Any, failure: ExcInfo | None) -> None:
         with self._lock:
             if self._settled or self._hook is not None:
@@ -81,13 +86,16 @@ class Reply(pykka.Future[T]):
             callbacks, self._callbacks = self._callbacks, None
         if callbacks is not None:
             for callback in callbacks:
-                callback(self)
+                try:
+                    callback(self)
+                except Exception:  # noqa: BLE001 - neither the settler nor the next callback is to blame
+                    _log.exception("a callback on a reply failed")
 
     def subscribe(self, callback: Callable[[Reply[Any]], object]) -> bool:
         """Have `callback(reply)` called once in the thread that settles the reply.
 
         Returns False, and does not call it, when the reply is settled already. The callback must be
-        quick and must not raise: it may run on the scheduler's thread.
+        quick: it may run on the scheduler's thread. What it raises is logged.
         """
         with self._lock:
             if self._settled:
@@ -128,8 +136,7 @@ class Reply(pykka.Future[T]):
                 self._settled = True
 
     def _block(self, timeout: float | None) -> None:
-        if trio.lowlevel.in_trio_run():
-            raise BlockingCallError("blocking on a reply here would stop trio: await the reply instead")
+        refuse_to_block()
         if timeout is not None and timeout <= 0:
             raise pykka.Timeout(f"{timeout} seconds")
         settled = threading.Event()
@@ -246,6 +253,10 @@ class _Derived(Reply[T]):
         self._compute = compute
         self._recover = recover
 
+    @property
+    def done(self) -> bool:
+        return self._settled or all(isinstance(source, Reply) and source.done for source in self._sources)
+
     def wait(self, timeout: float | None = None) -> None:
         if self._settled:
             return
@@ -279,6 +290,42 @@ class _Derived(Reply[T]):
                 raise
             return self._recover(error)
         return self._compute(values)
+
+
+def refuse_to_block() -> None:
+    """Raise BlockingCallError on a thread that runs trio."""
+    if trio.lowlevel.in_trio_run():
+        raise BlockingCallError("blocking on a reply here would stop trio: await the reply instead")
+
+
+# The runtime answers through these. The asker may have settled its reply itself, a deferred one may be
+# settled by two: that is between them, and must not disturb whoever answers.
+
+
+def answer(reply: pykka.Future[Any], value: object) -> None:
+    try:
+        reply.set(value)
+    except queue.Full:
+        pass
+    except Exception:  # noqa: BLE001 - a future of somebody else's making
+        _log.exception("a reply could not be settled")
+
+
+def answer_error(
+    reply: pykka.Future[Any], error: BaseException, traceback: TracebackType | None = None
+) -> None:
+    try:
+        reply.set_exception((type(error), error, traceback))
+    except queue.Full:
+        pass
+    except Exception:  # noqa: BLE001 - as above
+        _log.exception("a reply could not be settled")
+
+
+def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | None = None) -> None:
+    error = pykka.ActorDeadError(reason)
+    error.__cause__ = cause
+    answer_error(reply, error)
 
 
 def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from time import perf_counter
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import outcome
-import pykka
 import trio
 
 from runtime.cell import Cell
-from runtime.dispatch import resolve_handler
-from runtime.messages import ActorStop, Ask, ChildFailed, Terminated
+from runtime.containment import (
+    cancel_status_of,
+    is_system_cancellation,
+    leave_open_scopes,
+    scope_left_open,
+)
+from runtime.messages import ActorStop, Ask, Failed, Terminated
+from runtime.reply import answer, answer_dead, answer_error
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -38,6 +44,9 @@ IDLE_WORKERS_KEPT = 64
 
 # pykka's contract: failures are reported by this logger, in these words.
 _log = logging.getLogger("pykka")
+
+# The real one, whatever a subclass calls by that name.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
 
 
 class _Job:
@@ -112,64 +121,59 @@ class Scheduler:
         """Run until cancelled. A real Ctrl-C is never raised in here, but in the host's own task."""
         ready = self._ready
         task = trio.lowlevel.current_task()
-        cancel_status = _cancel_status_of(task)
+        cancel_status = cancel_status_of(task)
         while True:
             if not ready:
+                cell = context = None  # a dispatcher that sleeps keeps no dead actor's belongings
                 await self._sleep()
             self._deadline = perf_counter() + IO_INTERVAL_SECONDS
             while ready:
                 cell = ready.popleft()
                 context = cell.context
                 assert context is not None
-                more = context.run(self._run_slice, cell)
-                if _cancel_status_of(task) is not cancel_status:
-                    _restore_cancel_status(task, cancel_status)
-                    self._fail(cell, _scope_left_open())
-                if more is not None:
+                context.run(self._run_slice, cell)
+                if cancel_status_of(task) is not cancel_status:
+                    leave_open_scopes(task, cancel_status)
+                    cell.put_control(Failed(scope_left_open()))
+                if not cell.busy:
                     self._settle(cell)
                 if perf_counter() > self._deadline:
                     break
             if ready:
-                await trio.lowlevel.cancel_shielded_checkpoint()
+                await trio.lowlevel.checkpoint()
 
     def _settle(self, cell: Cell) -> None:
         """Requeue a cell that has more to do; else let it rest, looking again after saying so."""
-        if cell.mail or cell.control:
+        if _has_work(cell):
             self._ready.append(cell)
             return
         cell.scheduled = False
-        if (cell.mail or cell.control) and not cell.scheduled:
+        if _has_work(cell) and not cell.scheduled:
             cell.scheduled = True
             self._ready.append(cell)
 
-    def _run_slice(self, cell: Cell) -> bool | None:
-        """Handle some of the cell's mail, in its context. None: an async handler is running now."""
+    def _run_slice(self, cell: Cell) -> None:
+        """Handle some of the cell's mail, in its context, or until an async handler runs."""
+        if cell.busy:
+            return  # it stood in the queue twice
         if not cell.started:
             cell.started = True
-            if self._run_hook(cell, _actor_of(cell).on_start, self._started):
-                return None
+            self._run_hook(cell, _actor_of(cell).on_start, self._started)
         budget = MESSAGES_PER_SLICE
-        while budget:
+        while budget and not cell.busy:
             if cell.control:
-                if self._handle_control(cell):
-                    return None
+                self._handle_control(cell)
                 continue
-            if cell.stopped:
-                break
             mail = cell.mail
-            if not mail:
+            if not mail or cell.stopped:
                 break
-            if self._handle(cell, mail.popleft()):
-                return None
+            self._handle(cell, mail.popleft())
             budget -= 1
             if budget % DEADLINE_CHECK_EVERY == 0 and perf_counter() > self._deadline:
                 break
-        return True
 
-    def _handle(self, cell: Cell, item: Any) -> bool:
-        """Handle one piece of mail. True: its async handler is running now."""
-        actor = cell.actor
-        assert actor is not None
+    def _handle(self, cell: Cell, item: Any) -> None:
+        """Handle one piece of mail, or make the cell busy with its async handler."""
         if type(item) is Ask:
             message = item.message
             cell.asked = item.reply
@@ -177,90 +181,89 @@ class Scheduler:
             message = item
         message_type = cast("type[Any]", type(message))
         if message_type is ActorStop:
-            return self._stop(cell)
-        if message_type is Terminated and not cell.forget_watched(message.ref):
-            return False
-        handlers = cell.handlers
-        handler = handlers.get(message_type) or resolve_handler(cell.actor_class, handlers, message_type)
+            self._stop(cell)
+            return
         try:
-            result = handler(actor, message)
+            if message_type is Terminated and not cell.forget_watched(message.ref):
+                result = None  # unwatched while the notice was under way
+            else:
+                result = cell.handlers[message_type](cell.actor, message)
         except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
-            return self._handler_failed(cell, error)
+            self._handler_failed(cell, error)
+            return
         if type(result) is CoroutineType:
             self._run_coroutine(cell, cast("_Coroutine", result), self._handled)
-            return True
-        if cell.asked is not None:
+        elif cell.asked is not None:
             reply, cell.asked = cell.asked, None
-            reply.set(result)
-        return False
+            answer(reply, result)
 
     def _handled(self, cell: Cell, result: Any, error: BaseException | None) -> None:
         if error is not None:
             self._handler_failed(cell, error)
         elif cell.asked is not None:
             reply, cell.asked = cell.asked, None
-            reply.set(result)
+            answer(reply, result)
 
-    def _handler_failed(self, cell: Cell, error: BaseException) -> bool:
+    def _handler_failed(self, cell: Cell, error: BaseException) -> None:
         """Answer the asker, and fail the actor where the error is not just an answer."""
-        if cell.asked is not None:
-            reply, cell.asked = cell.asked, None
-            exc_info = (type(error), error, error.__traceback__)
-            expected = cell.actor_class.expected_errors
-            only_answer = isinstance(error, Exception if expected is None else expected)
-            if only_answer:
-                _log.info("Exception returned from %s to caller:", cell, exc_info=exc_info)
-            reply.set_exception(exc_info)
-            if only_answer:
-                return False
-        return self._fail(cell, error)
+        reply, cell.asked = cell.asked, None
+        if reply is not None:
+            # By type: an error that lies about its class is still caught by what it is.
+            if not issubclass(type(error), Exception):
+                # SystemExit and the like are not passed on: raised in the asker they would end it as well.
+                answer_dead(reply, f"{cell} failed while handling the message", error)
+            else:
+                expected = cell.actor_class.expected_errors
+                only_answer = expected is None or issubclass(type(error), expected)
+                if only_answer:
+                    _report(logging.INFO, "Exception returned from %s to caller:", cell, error)
+                answer_error(reply, error, _traceback_of(error))
+                if only_answer:
+                    return
+        self._fail(cell, error)
 
     # --- the end of an actor ------------------------------------------------------------------------
 
-    def _stop(self, cell: Cell) -> bool:
+    def _stop(self, cell: Cell) -> None:
         if cell.asked is not None:
             cell.stop_replies = [*(cell.stop_replies or ()), cell.asked]
             cell.asked = None
-        return self._end(cell)
+        self._end(cell)
 
-    def _fail(self, cell: Cell, error: BaseException, *, hook: bool = True) -> bool:
-        """Stop the actor because of `error`. True: its async hook is running now."""
-        _log_failure(cell, error)
-        if cell.stopped:
-            return False
-        cell.reason = error
-        cell.hook_on_end = hook
-        return self._end(cell)
+    def _fail(self, cell: Cell, error: BaseException, *, hook: bool = True) -> None:
+        """Stop the actor because of `error`, unless it is stopping already."""
+        _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
+        if not cell.stopped:
+            cell.reason = error
+            cell.hook_on_end = hook
+            self._end(cell)
 
-    def _end(self, cell: Cell) -> bool:
+    def _end(self, cell: Cell) -> None:
         cell.mark_stopped()
-        if cell.in_pykka_registry:
-            pykka.ActorRegistry.unregister(_actor_of(cell).actor_ref)
+        cell.leave_pykka_registry()
         if cell.children:
             for child in tuple(cell.children):
                 child.cancel()
-            return False  # goes on at ChildrenGone
-        return self._run_last_hook(cell)
+        else:  # otherwise at ChildrenGone
+            self._run_last_hook(cell)
 
-    def _handle_control(self, cell: Cell) -> bool:
+    def _handle_control(self, cell: Cell) -> None:
         assert cell.control is not None
         item = cell.control.popleft()
-        if isinstance(item, ChildFailed):
-            return self._fail(cell, item.error)
-        if cell.dead or cell.children:
-            return False
-        return self._run_last_hook(cell)
+        if isinstance(item, Failed):
+            self._fail(cell, item.error)
+        else:
+            self._run_last_hook(cell)
 
-    def _run_last_hook(self, cell: Cell) -> bool:
+    def _run_last_hook(self, cell: Cell) -> None:
         actor = _actor_of(cell)
         reason = cell.reason
         if not cell.hook_on_end:
             self.finish(cell)
-            return False
-        if reason is None:
-            return self._run_hook(cell, actor.on_stop, self._ended)
-        traceback = reason.__traceback__
-        return self._run_hook(cell, lambda: actor.on_failure(type(reason), reason, traceback), self._ended)
+        elif reason is None:
+            self._run_hook(cell, actor.on_stop, self._ended)
+        else:
+            self._run_hook(cell, lambda: actor.on_failure(*_exc_info(reason)), self._ended)
 
     def _started(self, cell: Cell, _: Any, error: BaseException | None) -> None:
         if error is not None:
@@ -268,30 +271,29 @@ class Scheduler:
 
     def _ended(self, cell: Cell, _: Any, error: BaseException | None) -> None:
         if error is not None:
-            _log_failure(cell, error)
+            _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
             cell.reason = cell.reason or error
         self.finish(cell)
 
     def finish(self, cell: Cell) -> None:
-        """The actor is dead: settle everybody who waits for it, and let its state go."""
-        cell.mark_stopped()
-        cell.dead = True
+        """The actor is dead: settle everybody who waits for it, and let its state go. Idempotent."""
         system = cell.system
         assert system is not None
+        if not system.release(cell):
+            return
+        cell.mark_stopped()
+        cell.dead = True
         cell.drain()
-        if cell.deferred:
-            error = pykka.ActorDeadError(f"{cell} stopped before it answered")
-            for reply in tuple(cell.deferred):
-                reply.set_exception((pykka.ActorDeadError, error, None))
-        if cell.asked is not None:  # killed in the middle of an async handler
-            error = pykka.ActorDeadError(f"{cell} stopped before it answered")
-            cell.asked.set_exception((pykka.ActorDeadError, error, None))
-            cell.asked = None
+        waiting = list(cell.deferred or ())
+        if cell.asked is not None:  # cut off in the middle of an async handler
+            waiting.append(cell.asked)
+        for reply in waiting:
+            answer_dead(reply, f"{cell} stopped before it answered")
         system.forget(cell)
         for reply in cell.stop_replies or ():
-            reply.set(None)
+            answer(reply, None)
         cell.actor = None
-        cell.stop_replies = cell.deferred = None
+        cell.asked = cell.deferred = cell.stop_replies = None
 
     # --- async handlers and hooks -------------------------------------------------------------------
 
@@ -300,18 +302,17 @@ class Scheduler:
         cell: Cell,
         hook: Callable[[], Any],
         done: Callable[[Cell, Any, BaseException | None], None],
-    ) -> bool:
-        """Call a life-cycle hook; True: it is async and running now."""
+    ) -> None:
+        """Call a life-cycle hook, or make the cell busy with it if it is async."""
         try:
             result = hook()
         except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
             done(cell, None, error)
-            return False
+            return
         if type(result) is CoroutineType:
             self._run_coroutine(cell, cast("_Coroutine", result), done)
-            return True
-        done(cell, result, None)
-        return False
+        else:
+            done(cell, result, None)
 
     def _run_coroutine(
         self,
@@ -319,6 +320,7 @@ class Scheduler:
         coroutine: _Coroutine,
         done: Callable[[Cell, Any, BaseException | None], None],
     ) -> None:
+        cell.busy = True
         job = _Job(cell, coroutine, done)
         if self._idle_workers:
             worker = self._idle_workers.pop()
@@ -332,12 +334,13 @@ class Scheduler:
     async def _work(self) -> None:
         """A worker: awaits async handlers, each in the context of its actor."""
         task = trio.lowlevel.current_task()
-        cancel_status = _cancel_status_of(task)
+        cancel_status = cancel_status_of(task)
         job = self._backlog.popleft()
         task.context = _context_of(job.cell)
         await trio.lowlevel.cancel_shielded_checkpoint()  # the context counts from the next step on
         while True:
             await self._run_job(job, task, cancel_status)
+            del job  # an idle worker keeps no dead actor's belongings
             if len(self._idle_workers) >= IDLE_WORKERS_KEPT:
                 return
             job = await self._next_job(task)
@@ -348,18 +351,23 @@ class Scheduler:
         failure: BaseException | None = None
         try:
             result = await job.coroutine
-        except trio.Cancelled:  # the whole system is being cancelled; finish() settles the cell
-            raise
         except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
             failure = error
-        if _cancel_status_of(task) is not cancel_status:
-            _restore_cancel_status(task, cancel_status)
-            failure = failure or _scope_left_open()
+        if cancel_status_of(task) is not cancel_status:
+            leave_open_scopes(task, cancel_status)
+            failure = failure or scope_left_open()
+        if failure is not None and is_system_cancellation(failure):
+            raise failure  # finish() settles the cell
+        cell.busy = False
         job.done(cell, result, failure)
-        self._settle(cell)
-        if self._ready and self._parked:
-            self._parked = False
-            self._wake()
+        if cancel_status_of(task) is not cancel_status:  # a hook that was not async
+            leave_open_scopes(task, cancel_status)
+            cell.put_control(Failed(scope_left_open()))
+        if not cell.busy:
+            self._settle(cell)
+            if self._ready and self._parked:
+                self._parked = False
+                self._wake()
 
     async def _next_job(self, task: trio.lowlevel.Task) -> _Job:
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -368,6 +376,11 @@ class Scheduler:
 
         self._idle_workers.append(task)
         return await trio.lowlevel.wait_task_rescheduled(abort)
+
+
+def _has_work(cell: Cell) -> bool:
+    # What comes for an actor that is stopping waits in the mail for the last drain.
+    return bool(cell.control or (cell.mail and not cell.stopped))
 
 
 def _actor_of(cell: Cell) -> TrioActor:
@@ -381,21 +394,11 @@ def _context_of(cell: Cell) -> contextvars.Context:
     return cell.context
 
 
-def _log_failure(cell: Cell, error: BaseException) -> None:
-    _log.error("Unhandled exception in %s:", cell, exc_info=(type(error), error, error.__traceback__))
+def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    return type(error), error, _traceback_of(error)
 
 
-def _scope_left_open() -> RuntimeError:
-    return RuntimeError("the handler left a trio cancel scope or nursery open")
-
-
-# trio has no public way to see that a handler entered a cancel scope and did not leave it, nor to leave it
-# for somebody else. tests/runtime/test_isolation.py fails should these names ever change.
-
-
-def _cancel_status_of(task: trio.lowlevel.Task) -> object:
-    return task._cancel_status  # pyright: ignore[reportPrivateUsage] - see above
-
-
-def _restore_cancel_status(task: trio.lowlevel.Task, status: Any) -> None:
-    task._activate_cancel_status(status)  # pyright: ignore[reportPrivateUsage] - see above
+def _report(level: int, text: str, cell: Cell, error: BaseException) -> None:
+    # The host's filters and handlers run here, on an error that may be impossible to print.
+    with contextlib.suppress(Exception):
+        _log.log(level, text, cell, exc_info=_exc_info(error))

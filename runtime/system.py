@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import trio
 
 from runtime.cell import Cell, cell_of
+from runtime.containment import CtrlCShield, is_below
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
-from runtime.messages import Terminated
+from runtime.messages import ActorStop, Ask, Terminated
+from runtime.reply import Reply
 from runtime.scheduler import Scheduler
 from runtime.tasks import ChildTask
 from runtime.telemetry import get_logger
@@ -40,10 +42,12 @@ class ActorSystem:
         self._cells: dict[Cell, None] = {}
         self._names: dict[str, Cell] = {}
         self._closing = False
+        self._abandoned = False
         self._dead_letters = 0
         self._nursery: trio.Nursery | None = None
         self._scheduler: Scheduler | None = None
         self._close_requested = trio.Event()
+        self._patience = trio.CancelScope()
         self._finished = trio.Event()
         self._failure: BaseException | None = None
         self._on_failure: Callable[[], object] = _do_nothing
@@ -77,13 +81,14 @@ class ActorSystem:
         actor = cls(*args, **kwargs)
         cell = cell_of(actor)
         cell.name = name
+        ref = actor.actor_ref  # made here, where no other thread can make another one
         self.adopt(cell)
-        return actor.actor_ref
+        return ref
 
     def find(self, name: str) -> ActorRef[Any] | None:
         """The actor with this name, if there is one."""
         cell = self._names.get(name)
-        return None if cell is None or cell.actor is None else cell.actor.actor_ref
+        return None if cell is None else cell.ref
 
     @property
     def dead_letters(self) -> int:
@@ -93,20 +98,24 @@ class ActorSystem:
     async def stop(self) -> None:
         """Stop all actors, the youngest first, each after the mail that it has; then the system.
 
-        What has not ended within the shutdown budget is cancelled. Returns when nothing runs any more, also
-        when the caller is being cancelled. May be called by several tasks, and again.
+        What has not ended within the shutdown budget is cancelled; an actor that hangs may use half of what
+        is left of it, so that the older ones get their turn. Returns when nothing runs any more, also when
+        the caller is being cancelled. May be called by several tasks, and again. A Ctrl-C meanwhile ends
+        the budget at once.
+
+        Called from an actor, whose own end is a part of it, it returns at once.
         """
         self._closing = True
+        self._close_requested.set()
+        if self._nursery is not None and is_below(self._nursery, trio.lowlevel.current_task()):
+            return
         with trio.CancelScope(shield=True):
-            with trio.move_on_after(self._shutdown_budget_seconds):
-                while self._cells and self._failure is None:
-                    cell = next(reversed(self._cells))
-                    actor = cell.actor
-                    if actor is None:
-                        break
-                    await actor.actor_ref.stop(block=False)
-            self._close_requested.set()
-            await self._finished.wait()
+            try:
+                await self._finished.wait()
+            except KeyboardInterrupt:  # trio's; no scope shields from it
+                self._patience.cancel()
+                await self._finished.wait()
+                raise
 
     # --- for the runtime ----------------------------------------------------------------------------
 
@@ -115,6 +124,7 @@ class ActorSystem:
         assert self._scheduler is not None
         return self._scheduler
 
+    @trio.lowlevel.enable_ki_protection
     def adopt(self, cell: Cell) -> None:
         """Take in a new actor and schedule its start."""
         if self._closing:
@@ -125,10 +135,16 @@ class ActorSystem:
         cell.context = self._base_context.copy()
         self._cells[cell] = None
         self.scheduler.enqueue(cell)
+        if self._abandoned:  # it ended while another thread came this way
+            self.abandon()
+
+    def release(self, cell: Cell) -> bool:
+        """Take a cell off the list of the living; whether it was there. One thread of several gets True."""
+        return self._cells.pop(cell, cell) is None
 
     def forget(self, cell: Cell) -> None:
-        """Drop a dead actor and tell its watchers."""
-        self._cells.pop(cell, None)
+        """Take a dead actor out of the directories, and tell its watchers."""
+        cell.leave_pykka_registry()
         if cell.name is not None and self._names.get(cell.name) is cell:
             del self._names[cell.name]
         for target in cell.watching or ():
@@ -178,26 +194,29 @@ class ActorSystem:
         self._nursery.start_soon(child.run, cell, function, args, name=function)
         return child
 
-    def bury(self, cell: Cell | None, message: object) -> None:
+    def bury(self, addressee: object, message: object) -> None:
         """Count and log a message that nobody will handle. Never its content."""
         self._dead_letters += 1
-        _log.debug("dead letter", actor=str(cell), message_type=type(message).__name__)
+        _log.debug("dead letter", actor=str(addressee), message_type=type(message).__name__)
 
     def abandon(self) -> None:
-        """The trio run is over, and with it everything here."""
-        self._closing = True
+        """The scheduler has ended: so has every actor that is still there."""
+        self._closing = self._abandoned = True
         for cell in tuple(self._cells):
             self.scheduler.finish(cell)
 
     async def run(self, started: trio.Event) -> None:
         """The life of the system, as a trio system task: shielded from the host's cancellation."""
+        ctrl_c_shield = CtrlCShield()
+        trio.lowlevel.add_instrument(ctrl_c_shield)
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self._nursery = ctrl_c_shield.nursery = nursery
                 self._scheduler = Scheduler(nursery)
                 nursery.start_soon(self._scheduler.dispatch)
                 started.set()
                 await self._close_requested.wait()
+                await self._stop_actors()
                 nursery.cancel_scope.cancel()
         except trio.Cancelled:  # the run ends under us
             raise
@@ -205,8 +224,24 @@ class ActorSystem:
             self._failure = error
             self._on_failure()
         finally:
+            trio.lowlevel.remove_instrument(ctrl_c_shield)
             self.abandon()
             self._finished.set()
+
+    async def _stop_actors(self) -> None:
+        deadline = trio.current_time() + self._shutdown_budget_seconds
+        self._patience.deadline = deadline
+        hanging: list[Reply[Any]] = []
+        with self._patience:
+            for cell in reversed(tuple(self._cells)):
+                ended: Reply[Any] = Reply()
+                cell.put(Ask(ActorStop(), ended))
+                with trio.move_on_after((deadline - trio.current_time()) / 2):
+                    await ended
+                if not ended.done:
+                    hanging.append(ended)
+            for ended in hanging:
+                await ended
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:
@@ -214,15 +249,15 @@ class ActorSystem:
         started = trio.Event()
         with trio.CancelScope() as host:
             self._on_failure = host.cancel
-            trio.lowlevel.spawn_system_task(self.run, started, name="runtime.ActorSystem")
-            with trio.CancelScope(shield=True):
-                await started.wait()
             token = _current.set(self)
+            trio.lowlevel.spawn_system_task(self.run, started, name="runtime.ActorSystem")
             try:
+                with trio.CancelScope(shield=True):
+                    await started.wait()
                 yield
             finally:
-                _current.reset(token)
                 await self.stop()
+                _current.reset(token)
         if self._failure is not None:
             raise SystemFailedError("the actor runtime failed") from self._failure
 

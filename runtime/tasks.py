@@ -8,7 +8,13 @@ from typing import Any
 import trio
 
 from runtime.cell import Cell
-from runtime.messages import ChildFailed, ChildrenGone
+from runtime.containment import (
+    cancel_status_of,
+    is_system_cancellation,
+    leave_open_scopes,
+    scope_left_open,
+)
+from runtime.messages import ChildrenGone, Failed
 
 __all__ = ["ChildTask"]
 
@@ -33,15 +39,26 @@ class ChildTask:
         failure: BaseException | None = None
         try:
             with self._scope:
-                await function(*args)
-        except trio.Cancelled:  # the whole system is being cancelled
-            raise
-        except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
+                await _leaving_nothing_open(function, args)
+        except BaseException as error:
+            if is_system_cancellation(error):
+                raise
             failure = error
         finally:
             assert cell.children is not None
             cell.children.discard(self)
+            if failure is not None:
+                cell.put_control(Failed(failure))
             if cell.stopped and not cell.children:
                 cell.put_control(ChildrenGone())
-            elif failure is not None:
-                cell.put_control(ChildFailed(failure))
+
+
+async def _leaving_nothing_open(function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+    task = trio.lowlevel.current_task()
+    cancel_status = cancel_status_of(task)
+    try:
+        await function(*args)
+    finally:
+        if cancel_status_of(task) is not cancel_status:
+            leave_open_scopes(task, cancel_status)
+            raise scope_left_open()

@@ -1,0 +1,162 @@
+"""One handler at a time per actor, everybody in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from runtime import ActorSystem, TrioActor
+from tests.runtime.samples import Echo, Obedient, Recorder, run_in_threads
+
+
+class Alone(TrioActor):
+    """Notes how many of its handlers run at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = 0
+        self.most = 0
+        self.handled = 0
+
+    def on_receive(self, message: Any) -> Any:
+        if message == "most":
+            return self.most
+        return self.handle_slowly() if message % 2 else self.handle_quickly()
+
+    def handle_quickly(self) -> None:
+        self.most = max(self.most, self.running + 1)
+
+    async def handle_slowly(self) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await trio.lowlevel.checkpoint()
+        self.running -= 1
+
+
+@pytest.mark.usefixtures("eager_thread_switches")
+async def test_an_actor_runs_one_handler_at_a_time_whoever_tells_it(system: ActorSystem) -> None:
+    ref = system.spawn(Alone)
+
+    def tell(sender: int) -> None:
+        for number in range(100):
+            ref.tell(sender + number)
+
+    await run_in_threads(8, tell)
+
+    assert await ref.ask("most", block=False) == 1
+
+
+async def test_other_actors_go_on_while_an_async_handler_waits(system: ActorSystem) -> None:
+    gate = trio.Event()
+
+    async def wait(_: Obedient) -> str:
+        await gate.wait()
+        return "waited"
+
+    waiting = system.spawn(Obedient)
+    waited = waiting.ask(wait, block=False)
+    behind = waiting.ask(lambda _: "behind", block=False)  # pyright: ignore[reportUnknownLambdaType] - any function
+
+    assert await system.spawn(Echo).ask("meanwhile", block=False) == "meanwhile"
+    assert not waited.done
+    assert not behind.done
+    gate.set()
+    assert [await waited, await behind] == ["waited", "behind"]
+
+
+async def test_hundreds_of_async_handlers_run_at_once(
+    system: ActorSystem, autojump_clock: MockClock
+) -> None:
+    async def sleep(_: Obedient) -> None:
+        await trio.sleep(1)
+
+    for _ in range(2):  # the second time, some workers are there already
+        replies = [system.spawn(Obedient).ask(sleep, block=False) for _ in range(300)]
+        for reply in replies:
+            await reply
+
+    assert autojump_clock.current_time() == 2
+
+
+class Flooding(TrioActor):
+    """Always has mail of its own, until it stops."""
+
+    turns = 0
+
+    def on_start(self) -> None:
+        self.actor_ref.tell("again")
+
+    def on_receive(self, message: Any) -> None:
+        self.turns += 1
+        self.send(self.actor_ref, message)
+
+
+async def test_an_actor_that_floods_itself_starves_no_other(system: ActorSystem) -> None:
+    for _ in range(3):
+        system.spawn(Flooding)
+
+    assert await system.spawn(Echo).ask("my turn", block=False) == "my turn"
+
+
+async def test_timers_and_sockets_are_served_under_full_load(system: ActorSystem) -> None:
+    for _ in range(3):
+        system.spawn(Flooding)
+    left, right = trio.socket.socketpair()
+
+    with left, right, trio.fail_after(30):
+        for _ in range(20):
+            await trio.sleep(0.001)
+            await left.send(b"x")
+            assert await right.recv(1) == b"x"
+
+
+async def test_a_system_under_full_load_stops_when_its_budget_is_over(autojump_clock: MockClock) -> None:
+    system_of_two = open_two_that_flood_each_other()
+
+    assert await system_of_two == "stopped"
+    assert autojump_clock.current_time() <= 1
+
+
+async def open_two_that_flood_each_other() -> str:
+    from runtime import open_system  # noqa: PLC0415
+
+    async with open_system(shutdown_budget_seconds=0) as system:
+        for _ in range(2):
+            system.spawn(Flooding)
+    return "stopped"
+
+
+async def test_a_stopping_actor_with_mail_does_not_keep_the_scheduler_spinning(system: ActorSystem) -> None:
+    async def end_slowly() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await may_end.wait()
+
+    may_end = trio.Event()
+    ref = system.spawn(Obedient)
+    await ref.ask(lambda actor: actor.spawn(end_slowly) and None, block=False)  # pyright: ignore[reportUnknownLambdaType, reportUnknownMemberType] - an Obedient
+    await wait_all_tasks_blocked()
+
+    stopped = ref.stop(block=False)
+    ref.actor_inbox._cell.put("behind")  # pyright: ignore[reportPrivateUsage] - as a sender that was a moment earlier
+    with trio.fail_after(10):
+        await wait_all_tasks_blocked()  # never comes while the dispatcher spins
+    may_end.set()
+
+    assert await stopped is True
+
+
+async def test_messages_told_by_a_callback_of_trio_wake_the_actor(system: ActorSystem) -> None:
+    notes: list[str] = []
+    ref = system.spawn(Recorder, notes)
+    await wait_all_tasks_blocked()
+
+    trio.lowlevel.current_trio_token().run_sync_soon(ref.tell, "from a callback")
+    await wait_all_tasks_blocked()
+
+    assert notes == ["from a callback"]
