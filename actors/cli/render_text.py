@@ -1,0 +1,74 @@
+"""A stored session as a person reads it in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import assert_never
+
+from actors.cli.endings import ending, missing_answer
+from actors.cli.screen import Screen, one_line
+from actors.conversation import Message, Text, ToolCall, ToolCallRequest, ToolResult
+from actors.records import SessionRecord
+
+__all__ = ["show_session", "tool_call_line"]
+
+_ARGUMENTS_SHOWN = 200
+
+
+def show_session(
+    screen: Screen, record: SessionRecord, messages: Sequence[Message], set_aside: frozenset[str]
+) -> None:
+    """Write a session; `set_aside` names the messages that its visible branch does not have."""
+    screen.write(f"{one_line(record.title) or 'untitled'}\n", "bold")
+    facts = (
+        f"{record.session_id}, {one_line(record.model)}, {record.status}, since {_time(record.created_at)}"
+    )
+    screen.write(f"{facts}\n", "dim")
+    if record.system_prompt:
+        screen.write("\nsystem\n", "bold cyan")
+        screen.write(_ended(record.system_prompt))
+    for message in messages:
+        _show_message(screen, message, aside=message.message_id in set_aside)
+    why = missing_answer(record, messages)
+    if why:
+        screen.write(f"({one_line(why)})\n", "red")
+
+
+def _show_message(screen: Screen, message: Message, *, aside: bool) -> None:
+    screen.write(f"\n{message.role}", "bold cyan")
+    about = f" at {_time(message.created_at)}" + (", not in the visible branch" if aside else "")
+    screen.write(f"{about}\n", "dim")
+    match message.content:
+        case Text(text, thought):
+            if thought:
+                screen.write(_ended(thought), "dim")
+            if text:
+                screen.write(_ended(text))
+        case ToolCallRequest(calls):
+            for call in calls:
+                screen.write(f"{tool_call_line(call)}\n", "yellow")
+        case ToolResult(_, name, status, output):
+            screen.write(f"{one_line(name)} {status}\n", "yellow")
+            screen.write(_ended(output))
+        case _:
+            assert_never(message.content)
+    how = ending(message.state, message.finish_reason, message.error)
+    if how:
+        screen.write(f"({one_line(how)})\n", "red" if message.error is not None else "dim")
+
+
+def tool_call_line(call: ToolCall) -> str:
+    """A tool call in one line; long arguments are cut."""
+    arguments = one_line(call.arguments)
+    if len(arguments) > _ARGUMENTS_SHOWN:
+        arguments = arguments[: _ARGUMENTS_SHOWN - 1] + "…"
+    return f"calls {one_line(call.name)}({arguments})"
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"

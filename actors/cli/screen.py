@@ -1,0 +1,50 @@
+"""Standard output for people: nothing in a text drives the terminal, and a pipe gets UTF-8."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+__all__ = ["Screen", "one_line", "printable", "write_text"]
+
+# C0, DEL and C1, among them ESC and the one-byte CSI; a line end and a tab do no harm.
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
+
+
+def printable(text: str) -> str:
+    """The text without the control characters with which it could drive a terminal."""
+    return text.translate(_CONTROLS)
+
+
+def one_line(text: str) -> str:
+    """As `printable`, and each run of whitespace is one space."""
+    return printable(" ".join(text.split()))
+
+
+def write_text(text: str) -> None:
+    """Write to standard output at once: as UTF-8, whatever the locale, unless a terminal wants another."""
+    encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(encoding, "replace"))
+    sys.stdout.buffer.flush()
+
+
+class Screen:
+    """Writes printable text, in styles where standard output is a terminal that has them."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        return sys.stdout.isatty()
+
+    def write(self, text: str, style: str = "") -> None:
+        """Write at once. Lines are left to the terminal to wrap, so that they can be copied whole."""
+        text = printable(text)
+        if style:
+            with self._console.capture() as captured:
+                self._console.out(text, style=style, end="", highlight=False)
+            text = captured.get()
+        write_text(text)
