@@ -15,7 +15,7 @@ from actors.upstream.settings import UpstreamSettings
 
 __all__ = ["COMMAND", "UpstreamProcess", "command_arguments", "open_upstream_process"]
 
-COMMAND = (sys.executable, "-m", "actors.upstream")
+COMMAND = (sys.executable, "-m", "actors.cli", "upstream")
 """Starts an endpoint; options follow."""
 
 _START_SECONDS = 30.0
