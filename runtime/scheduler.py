@@ -154,13 +154,11 @@ class Scheduler:
 
     def _run_slice(self, cell: Cell) -> None:
         """Handle some of the cell's mail, in its context, or until an async handler runs."""
-        if cell.busy:
-            return  # it stood in the queue twice
         if not cell.started:
             cell.started = True
             self._run_hook(cell, _actor_of(cell).on_start, self._started)
         budget = MESSAGES_PER_SLICE
-        while budget and not cell.busy:
+        while budget and not cell.busy:  # also at first: the cell may have stood in the queue twice
             if cell.control:
                 self._handle_control(cell)
                 continue

@@ -89,7 +89,7 @@ LOADS: dict[str, type[Flooding]] = {
 
 async def main(actor_class: type[Flooding]) -> None:
     async with open_system() as system:
-        refs = [system.spawn(actor_class) for _ in range(4)]
+        refs = [system.spawn(actor_class) for _ in range(500 if actor_class is Idle else 4)]
         for ref in refs:
             ref.tell("go")
         for _ in range(ROUNDS):

@@ -49,6 +49,18 @@ async def test_an_actor_runs_one_handler_at_a_time_whoever_tells_it(system: Acto
     assert await ref.ask("most", block=False) == 1
 
 
+async def test_an_actor_that_stands_in_the_queue_twice_still_runs_one_handler_at_a_time(
+    system: ActorSystem,
+) -> None:
+    """Two threads may mark and queue an actor at the same moment: nothing on the way in takes a lock."""
+    ref = system.spawn(Alone)
+    for number in (1, 3, 5):
+        ref.tell(number)
+        system.scheduler.enqueue(ref._cell)  # pyright: ignore[reportPrivateUsage] - as the second thread would
+
+    assert await ref.ask("most", block=False) == 1
+
+
 async def test_other_actors_go_on_while_an_async_handler_waits(system: ActorSystem) -> None:
     gate = trio.Event()
 
