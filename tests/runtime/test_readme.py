@@ -43,9 +43,9 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
         named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", promise)
         assert named, f"no test proves: {promise}"
         for file, test in named:
-            assert test in tests_in(file), f"{file} has no {test}"
+            assert test in names_of_tests(file), f"{file} has no {test}"
 
 
-def tests_in(file: str) -> set[str]:
+def names_of_tests(file: str) -> set[str]:
     tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
