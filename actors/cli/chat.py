@@ -189,6 +189,9 @@ class _Chat:
             case "/help":
                 self.say(_HELP.rstrip())
                 return True
+            case "/retry" if not self._exists:
+                self.say("there is no question yet")
+                return False
             case "/retry":
                 return self._take_turn(self._thread.engine.resume_turn)
             case word if _COMMAND.fullmatch(word):

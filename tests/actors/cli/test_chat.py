@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from actors.conversation import Text
+from actors.engine import open_engine
 from actors.records import StoredSession
 from actors.session.tree import ConversationTree
+from actors.settings import EngineSettings
 from actors.stores import SqliteStore
 from tests.actors.cli.endpoint import CUT, HOLD, Endpoint, endpoint
 from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment, greenroom
@@ -255,7 +257,7 @@ def test_an_unanswered_question_is_pointed_out_and_answered_on_retry(store: Path
 
 
 def test_an_unknown_session_is_refused_and_nothing_is_made(store: Path, tmp_path: Path) -> None:
-    greenroom("chat", "--store", store, typed=b"hello\n")
+    SqliteStore.open(store).close()
 
     unknown = greenroom("chat", "zzz", "--store", store, typed=b"hello\n")
     nowhere = greenroom("chat", "zzz", "--store", tmp_path / "none.db", typed=b"hello\n")
@@ -268,11 +270,11 @@ def test_an_unknown_session_is_refused_and_nothing_is_made(store: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chats.db"]
 
 
-def test_a_session_keeps_its_model(store: Path) -> None:
-    greenroom("chat", "--store", store, typed=b"hello\n")
-    session_id = only_session_in(store).record.session_id
+async def test_a_session_keeps_its_model(store: Path) -> None:
+    async with open_engine(EngineSettings(store=str(store))) as engine:
+        await engine.create_session(session_id="s-1", model="scripted:echo")
 
-    refused = greenroom("chat", session_id, "--store", store, "--model", "ollama:qwen3:8b")
+    refused = greenroom("chat", "s-1", "--store", store, "--model", "ollama:qwen3:8b")
 
     assert refused.returncode == 2
     assert b"keeps its model, scripted:echo" in refused.stderr
@@ -283,7 +285,6 @@ def test_a_session_keeps_its_model(store: Path) -> None:
     [
         (("--model", "nobody:x"), "there is no provider 'nobody'"),
         (("--model", "openai:gpt-5-mini"), "OPENAI_API_KEY"),
-        (("--model", "ollama:x", "--wire", "smoke"), "there is no wire 'smoke'"),
     ],
 )
 def test_a_model_that_cannot_answer_is_refused_in_one_line_before_a_store_is_made(
