@@ -5,6 +5,7 @@ It says "ready" before each of ROUNDS rounds and "caught" after, and at the end 
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -133,6 +134,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.alarm(120)  # should the test be killed, its load does not outlive it for long
     if sys.argv[1] == "hang":
         trio.run(hang_at_the_end)
     else:
