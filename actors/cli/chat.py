@@ -118,7 +118,11 @@ def _check_model(settings: EngineSettings) -> None:
 
 def _use_lenient_input() -> None:
     """Read UTF-8 from a pipe whatever the locale; what is no text becomes a replacement character."""
-    stdin = cast("io.TextIOWrapper[io.BufferedReader]", sys.stdin)
+    stdin = cast("io.TextIOWrapper[io.BufferedReader] | None", sys.stdin)
+    if stdin is None:
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, "standard input is closed: there is nobody to talk to"
+        )
     stdin.reconfigure(encoding=None if stdin.isatty() else "utf-8", errors="replace")
 
 

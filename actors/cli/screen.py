@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 from rich.console import Console
+
+from actors.errors import EngineError, ErrorCode
 
 __all__ = ["Screen", "one_line", "printable", "write_text"]
 
@@ -23,18 +27,32 @@ def one_line(text: str) -> str:
 
 
 def write_text(text: str) -> None:
-    """Write to standard output at once: as UTF-8, whatever the locale, unless a terminal wants another."""
+    """Write to standard output at once: as UTF-8, whatever the locale, unless a terminal wants another.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        EngineError: `PERSISTENCE_FAILED` when it cannot be written.
+    """
     encoding = sys.stdout.encoding if sys.stdout.isatty() else "utf-8"
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode(encoding, "replace"))
-    sys.stdout.buffer.flush()
+    left = memoryview(text.encode(encoding, "replace"))
+    try:
+        # Past Python's buffer: what stayed in it would fail once more, and loudly, when the program ends.
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise EngineError(
+            ErrorCode.PERSISTENCE_FAILED, f"cannot write to standard output: {error.strerror}"
+        ) from None
 
 
 class Screen:
     """Writes printable text, in styles where standard output is a terminal that has them."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False)
+        # It makes the styles; what it has made is written by us.
+        self._console = Console(file=io.StringIO(), force_terminal=self.is_terminal or None)
 
     @property
     def is_terminal(self) -> bool:

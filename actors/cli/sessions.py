@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 from collections.abc import Sequence
 
 import msgspec
@@ -69,10 +70,12 @@ def _table(summaries: Sequence[SessionSummary], console: Console) -> str:
     for row in zip(*columns.values(), titles, strict=True):
         table.add_row(*row)
     # Given a width, the table would cut ids to fit it.
-    endless = Console(width=_WIDER_THAN_ANY_TABLE, height=console.height)
-    with endless.capture() as captured:
-        endless.print(table)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    lines = io.StringIO()
+    endless = Console(
+        file=lines, force_terminal=console.is_terminal, width=_WIDER_THAN_ANY_TABLE, height=console.height
+    )
+    endless.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in lines.getvalue().splitlines())
 
 
 def _columns(summaries: Sequence[SessionSummary]) -> dict[str, list[Text]]:

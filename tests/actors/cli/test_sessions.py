@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import trio
 from actors.engine import Engine, open_engine
 from actors.settings import EngineSettings
 from actors.stores import SqliteStore
-from tests.actors.cli.program import greenroom
+from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment, greenroom
 from tests.actors.cli.terminal import terminal
 
 STYLE = re.compile(r"\x1b\[[\d;]*m")
@@ -129,3 +130,18 @@ def test_what_is_no_store_is_refused_in_one_line_and_nothing_is_made(tmp_path: P
         assert refused.stderr.decode().startswith(f"greenroom: {tmp_path / name}: ")
         assert refused.stderr.count(b"\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_output_that_cannot_be_written_is_one_line(filled: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        listing = subprocess.run(
+            [*COMMAND, "sessions", "--store", str(filled)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+
+    assert listing.returncode == 2
+    assert listing.stderr == b"greenroom: cannot write to standard output: No space left on device\n"
