@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,7 +43,6 @@ from actors.session.protocol import (
     SessionSnapshot,
     SubmitTurn,
     Subscribe,
-    Unsubscribe,
     WaitTurn,
     session_name,
 )
@@ -51,7 +51,15 @@ from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
 from actors.stores.sqlite import SqliteStore
 from actors.subscription import SubscriberActor, Subscription
-from runtime import ActorRef, ActorSystem, SystemThread, get_logger, open_system, start_system
+from runtime import (
+    ActorRef,
+    ActorSystem,
+    SystemClosedError,
+    SystemThread,
+    get_logger,
+    open_system,
+    start_system,
+)
 
 __all__ = ["Engine", "EngineThread", "ModelFor", "open_engine", "start_engine"]
 
@@ -142,16 +150,19 @@ class Engine:
     async def events(self, session_id: str) -> AsyncGenerator[Subscription, None]:
         """Follow a session: its snapshot, then every event after it.
 
-        A reader that is a thousand events behind gets `Lagged` in place of what it missed.
+        A reader that is a thousand events behind gets `Lagged` in place of what it missed. The events end
+        when the session is unloaded or fails.
         """
         name = f"subscriber/{uuid.uuid4()}"
-        subscriber = self._system.spawn_named(name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER)
+        try:
+            subscriber = self._system.spawn_named(name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER)
+        except SystemClosedError:
+            raise EngineError(ErrorCode.SESSION_INVALID, "the engine is closed") from None
         try:
             snapshot: SessionSnapshot = await self._deliver(session_id, Subscribe(name))
             yield Subscription(snapshot, subscriber)
         finally:
-            self._registry.ask(Deliver(session_id, Unsubscribe(name)), block=False)
-            subscriber.stop(block=False)
+            subscriber.stop(block=False)  # the session notices
 
     # --- the pool -----------------------------------------------------------------------------------
 
@@ -246,7 +257,7 @@ async def _engine_on(
 ) -> AsyncGenerator[Engine, None]:
     async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
         find_model = model_for or _models_of(settings, http)
-        opened = store or await _open_store(settings.store)
+        opened = await _open_store(settings.store) if store is None else store
         persistence = system.spawn_named(
             "persistence",
             PersistenceActor,
@@ -268,6 +279,7 @@ async def _engine_on(
         registry = system.spawn_named(
             REGISTRY_NAME,
             RegistryActor,
+            persistence=persistence,
             spawn_session=spawn_session,
             max_concurrent=settings.max_concurrent,
             max_queue_size=settings.max_queue_size,
@@ -331,7 +343,8 @@ class EngineThread:
 
     def stop(self) -> None:
         """Close the engine in order and end its thread. Idempotent."""
-        self._thread.call(self._stack.aclose)
+        with contextlib.suppress(SystemClosedError):  # stopped before
+            self._thread.call(self._stack.aclose)
         self._thread.stop()
 
     def __enter__(self) -> Self:

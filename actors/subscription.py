@@ -9,8 +9,8 @@ import msgspec
 import pykka
 
 from actors.events import Event, Lagged
-from actors.session.protocol import EventPublished, SessionSnapshot
-from runtime import ActorRef, TrioActor, handles
+from actors.session.protocol import EventPublished, SessionSnapshot, SubscriptionEnded
+from runtime import ActorRef, Reply, TrioActor, handles
 
 __all__ = ["SubscriberActor", "Subscription"]
 
@@ -18,7 +18,7 @@ Item: TypeAlias = Event | Lagged
 
 
 class _TakeEvents(msgspec.Struct, frozen=True, tag=True):
-    """Answered with a tuple of what has come, at once or when something comes."""
+    """Answered with a tuple of what has come, at once or when something comes; empty at the end."""
 
 
 class SubscriberActor(TrioActor):
@@ -32,6 +32,7 @@ class SubscriberActor(TrioActor):
         self._limit = limit
         self._queue: deque[Item] = deque()
         self._missed = 0
+        self._ended = False
         self._reader: pykka.Future[Any] | None = None
 
     @handles(EventPublished)
@@ -44,12 +45,19 @@ class SubscriberActor(TrioActor):
         else:
             self._missed += 1
 
+    @handles(SubscriptionEnded)
+    def ended(self, _: SubscriptionEnded) -> None:
+        self._ended = True
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.set(())
+
     @handles(_TakeEvents)
     def take(self, _: _TakeEvents) -> tuple[Item, ...] | None:
         if self._missed:
             self._queue.append(Lagged(self._missed))
             self._missed = 0
-        if self._queue:
+        if self._queue or self._ended:
             taken = tuple(self._queue)
             self._queue.clear()
             return taken
@@ -60,21 +68,33 @@ class SubscriberActor(TrioActor):
 class Subscription:
     """An async iterator over a session's events, from `snapshot` on, for trio and asyncio.
 
-    It does not end by itself, and leaving it stops nothing but itself: the session runs on.
+    For one reader. It ends when the session is unloaded or fails. Leaving it stops nothing but itself: the
+    session runs on. Cancelling a wait loses no event.
     """
 
     def __init__(self, snapshot: SessionSnapshot, subscriber: ActorRef[SubscriberActor]) -> None:
         self.snapshot = snapshot
         self._subscriber = subscriber
         self._taken: deque[Item] = deque()
+        # Kept over a cancelled wait: the events that it is answered with are told only once.
+        self._asked: Reply[Any] | None = None
 
     def __aiter__(self) -> Subscription:
         return self
 
     async def __anext__(self) -> Item:
         if not self._taken:
-            try:
-                self._taken.extend(await self._subscriber.ask(_TakeEvents(), block=False))
-            except pykka.ActorDeadError:
-                raise StopAsyncIteration from None
+            self._taken.extend(await self._take())
+        if not self._taken:
+            raise StopAsyncIteration
         return self._taken.popleft()
+
+    async def _take(self) -> tuple[Item, ...]:
+        if self._asked is None:
+            self._asked = self._subscriber.ask(_TakeEvents(), block=False)
+        try:
+            items: tuple[Item, ...] = await self._asked
+        except pykka.ActorDeadError:
+            items = ()
+        self._asked = None
+        return items

@@ -1,1 +1,1 @@
-"""."""
+"""What becomes durable, when, and who is told."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, assert_never
 
-import pykka
 import trio
 
-from actors.errors import EngineError, ErrorInfo
+from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.persistence.protocol import (
     Flush,
     GetLatestRun,
@@ -20,7 +19,7 @@ from actors.persistence.protocol import (
     Save,
     SessionLoaded,
 )
-from actors.persistence.state import Commit, Effect, FlushDone, Notify, PersistenceState, WakeAfter
+from actors.persistence.state import Commit, Effect, Notify, PersistenceState, Settled, WakeAfter
 from actors.records import SessionWrite
 from actors.stores.base import Store
 from runtime import ChildTask, TrioActor, get_logger, handles
@@ -65,7 +64,7 @@ class PersistenceActor(TrioActor):
         self._timer_number = 0
         self._timer: ChildTask | None = None
         self._flush_number = 0
-        self._flushes: dict[int, pykka.Future[Any]] = {}
+        self._when_settled: dict[int, Callable[[], object]] = {}
 
     @handles(Save)
     def save(self, message: Save) -> None:
@@ -73,11 +72,14 @@ class PersistenceActor(TrioActor):
 
     @handles(Flush)
     def flush(self, _: Flush) -> None:
-        self._flush_number += 1
         reply = self.defer()
-        if reply is not None:
-            self._flushes[self._flush_number] = reply
-        self._perform(self._state.decide_flush(self._flush_number, trio.current_time()))
+        number = self._number_flush(_do_nothing if reply is None else reply.set)
+        self._perform(self._state.decide_flush(number, trio.current_time()))
+
+    def _number_flush(self, when_settled: Callable[[], object]) -> int:
+        self._flush_number += 1
+        self._when_settled[self._flush_number] = when_settled
+        return self._flush_number
 
     @handles(LoadSession)
     def load(self, message: LoadSession) -> None:
@@ -88,7 +90,10 @@ class PersistenceActor(TrioActor):
                 notice = SessionLoaded(outcome)
             self.send(self.system.find(message.reply_to), notice)
 
-        self._call(lambda: self._store.load(message.session_id), answer)
+        # What a former incarnation left waiting comes first, or it would find its epoch taken.
+        session_id = message.session_id
+        number = self._number_flush(lambda: self._call(lambda: self._store.load(session_id), answer))
+        self._perform(self._state.decide_flush_session(number, session_id, trio.current_time()))
 
     @handles(ReadSession)
     def read(self, message: ReadSession) -> None:
@@ -112,7 +117,7 @@ class PersistenceActor(TrioActor):
 
     @handles(_CommitFailed)
     def commit_failed(self, message: _CommitFailed) -> None:
-        self._perform(self._state.decide_commit_failed(message.error))
+        self._perform(self._state.decide_commit_failed(message.error, trio.current_time()))
 
     @handles(_Woken)
     def woken(self, message: _Woken) -> None:
@@ -123,13 +128,16 @@ class PersistenceActor(TrioActor):
     async def on_stop(self) -> None:
         await self._in_store_thread(self._close)
 
+    async def on_failure(self, *_: object, **__: object) -> None:
+        # What waits is not committed: a state that has just failed is not to be trusted.
+        await self._in_store_thread(self._store.close)
+
     def _close(self) -> None:
         rest = self._state.take_rest()
         try:
-            if rest:
-                self._store.commit(rest)
-        except EngineError as error:
-            _log.error("writes lost at the end", writes=len(rest), code=error.code, reason=error.message)
+            outcome = _outcome_of(lambda: self._store.commit(rest)) if rest else None
+            if isinstance(outcome, ErrorInfo):
+                _log.error("writes lost at the end", writes=len(rest), reason=outcome.message)
         finally:
             self._store.close()
 
@@ -142,10 +150,8 @@ class PersistenceActor(TrioActor):
                     self._wake_after(seconds)
                 case Notify(name, notice):
                     self.send(self.system.find(name), notice)
-                case FlushDone(number):
-                    reply = self._flushes.pop(number, None)
-                    if reply is not None:
-                        reply.set(None)
+                case Settled(number):
+                    self._when_settled.pop(number)()
                 case _:
                     assert_never(effect)
 
@@ -201,3 +207,10 @@ def _outcome_of(call: Callable[[], object]) -> object:
         return call()
     except EngineError as error:
         return error.info
+    except Exception as error:  # noqa: BLE001 - translation edge: a medium may fail in ways nobody foresaw
+        _log.exception("store failed")
+        return ErrorInfo(ErrorCode.PERSISTENCE_FAILED, f"the store failed: {type(error).__name__}")
+
+
+def _do_nothing() -> None:
+    pass

@@ -23,6 +23,7 @@ __all__ = [
     "SaveFailed",
     "Saved",
     "SessionLoaded",
+    "StoreLost",
 ]
 
 
@@ -39,7 +40,10 @@ class Save(msgspec.Struct, frozen=True, tag=True):
 
 
 class LoadSession(msgspec.Struct, frozen=True, tag=True):
-    """Claim a session; answered to `reply_to` with `SessionLoaded` or `LoadFailed`."""
+    """Claim a session when its writes told before are durable or have failed.
+
+    Answered to `reply_to` with `SessionLoaded` or `LoadFailed`.
+    """
 
     reply_to: str
     session_id: str
@@ -101,3 +105,9 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
 
 
 PersistenceNotice: TypeAlias = Saved | SaveFailed | SessionLoaded | LoadFailed
+
+
+class StoreLost(msgspec.Struct, frozen=True, tag=True):
+    """The persistence actor is gone: nothing more becomes durable. Said by who watches it."""
+
+    error: ErrorInfo

@@ -1,10 +1,11 @@
 """Which writes are committed when: throttling per session, one batch for many sessions, retries.
 
-Pure: `decide_*` functions change the state that they are given and return what is to be done.
+Pure: `decide_*` methods change the state and yield what is to be done, all of which must be done.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from actors.errors import ErrorInfo
 from actors.persistence.protocol import PersistenceNotice, Save, Saved, SaveFailed
 from actors.records import SessionWrite
 
-__all__ = ["Commit", "Effect", "FlushDone", "Notify", "PersistenceState", "WakeAfter"]
+__all__ = ["Commit", "Effect", "Notify", "PersistenceState", "Settled", "WakeAfter"]
 
 RETRY_DELAYS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
@@ -38,13 +39,13 @@ class Notify(msgspec.Struct, frozen=True):
     notice: PersistenceNotice
 
 
-class FlushDone(msgspec.Struct, frozen=True):
-    """Answer the flush with this number."""
+class Settled(msgspec.Struct, frozen=True):
+    """Everything that the flush with this number waited for is durable or has failed."""
 
     number: int
 
 
-Effect: TypeAlias = Commit | WakeAfter | Notify | FlushDone
+Effect: TypeAlias = Commit | WakeAfter | Notify | Settled
 
 
 class _Queue:
@@ -90,15 +91,31 @@ class PersistenceState:
             yield WakeAfter(self._throttle_seconds)
 
     def decide_flush(self, number: int, now: float) -> Iterator[Effect]:
+        """Commit everything soon, and say `Settled` then."""
         covered = {save.write.session_id: save.write.revision for save in self._in_flight}
         covered |= {
             session_id: queue.saves[-1].write.revision for session_id, queue in self._waiting.items()
         }
+        yield from self._wait_for(number, covered, now)
+
+    def decide_flush_session(self, number: int, session_id: str, now: float) -> Iterator[Effect]:
+        """The same for one session."""
+        saves = [save for save in self._in_flight if save.write.session_id == session_id]
+        queue = self._waiting.get(session_id)
+        if queue is not None:
+            saves += queue.saves
+        yield from self._wait_for(
+            number, {save.write.session_id: save.write.revision for save in saves}, now
+        )
+
+    def _wait_for(self, number: int, covered: dict[str, int], now: float) -> Iterator[Effect]:
         if not covered:
-            yield FlushDone(number)
+            yield Settled(number)
             return
         self._flushes[number] = covered
-        self._urgent.update(dict.fromkeys(self._waiting))
+        self._urgent.update(
+            dict.fromkeys(session_id for session_id in covered if session_id in self._waiting)
+        )
         if not self._in_flight and not self._failures_in_a_row:
             yield self._commit(now)
 
@@ -122,7 +139,7 @@ class PersistenceState:
         yield from self._settle_flushes(saves)
         yield from self._go_on(now)
 
-    def decide_commit_failed(self, error: ErrorInfo) -> Iterator[Effect]:
+    def decide_commit_failed(self, error: ErrorInfo, now: float) -> Iterator[Effect]:
         """The medium failed and nothing of the batch is stored: try again a little later, then give up."""
         saves, self._in_flight = self._in_flight, []
         attempt = self._failures_in_a_row
@@ -142,8 +159,7 @@ class PersistenceState:
             dropped = dropped + queue.saves if queue is not None else dropped
             yield from self._report(save, error)
         yield from self._settle_flushes(dropped)
-        if self._waiting:
-            yield WakeAfter(self._throttle_seconds)
+        yield from self._go_on(now)
 
     def _report(self, save: Save, error: ErrorInfo | None) -> Iterator[Effect]:
         write = save.write
@@ -163,7 +179,7 @@ class PersistenceState:
                     del covered[session_id]
             if not covered:
                 del self._flushes[number]
-                yield FlushDone(number)
+                yield Settled(number)
 
     def take_rest(self) -> tuple[SessionWrite, ...]:
         """Everything that still waits, for the last commit."""
@@ -178,7 +194,7 @@ class PersistenceState:
         for save in saves:
             session_id = save.write.session_id
             if session_id not in older:
-                older[session_id] = _Queue(0.0)
+                older[session_id] = _Queue(-math.inf)
             older[session_id].saves.append(save)
         for session_id, queue in self._waiting.items():
             if session_id in older:

@@ -1,1 +1,1 @@
-"""."""
+"""Which sessions are loaded, and which of them may run."""

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from actors.errors import ErrorInfo
 from actors.session.protocol import NewSession, SessionCommand
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CreateSession",
     "Deliver",
     "GetPoolStatus",
+    "Passivate",
     "PoolStatus",
     "RegistryCommand",
     "ReleaseSession",
@@ -40,7 +42,10 @@ class Deliver(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReleaseSession(msgspec.Struct, frozen=True, tag=True):
-    """Unload a session; it stays in the store. Answered when everything is durable and it is gone."""
+    """Unload a session; it stays in the store. Answered when everything is durable and it is gone.
+
+    Refused with the session's error if it ended without that.
+    """
 
     session_id: str
 
@@ -88,6 +93,17 @@ class ReturnSlot(msgspec.Struct, frozen=True, tag=True):
     task_id: str
 
 
+class Passivate(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """The session has nothing left to do, or with `error` cannot go on: hold its mail and stop it.
+
+    The handshake of Akka's cluster sharding: a session that stopped by itself would take the commands
+    along that are on their way to it.
+    """
+
+    session_id: str
+    error: ErrorInfo | None = None
+
+
 RegistryCommand: TypeAlias = (
     CreateSession
     | Deliver
@@ -97,4 +113,5 @@ RegistryCommand: TypeAlias = (
     | GetPoolStatus
     | RequestSlot
     | ReturnSlot
+    | Passivate
 )

@@ -13,7 +13,7 @@ import trio
 from actors.errors import EngineError, ErrorInfo
 from actors.models.base import LanguageModel, ModelRequest
 from actors.persistence.protocol import LoadSession, Save
-from actors.session.decide import decide, open_existing, open_new
+from actors.session.decide import decide
 from actors.session.effects import (
     Answered,
     CallModel,
@@ -24,13 +24,21 @@ from actors.session.effects import (
     Persist,
     Publish,
     Refused,
-    Stop,
     TellRegistry,
+    WatchSubscriber,
 )
-from actors.session.protocol import EventPublished, NewSession, TurnEnded, session_name
+from actors.session.model_call import call_model
+from actors.session.protocol import (
+    EventPublished,
+    NewSession,
+    PartsArrived,
+    SubscriberEnded,
+    SubscriptionEnded,
+    TurnEnded,
+    session_name,
+)
 from actors.session.state import SessionState
-from actors.session.turn import call_model
-from runtime import ActorRef, ChildTask, TrioActor, get_logger
+from runtime import ActorRef, ChildTask, Terminated, TrioActor, get_logger, handles
 
 __all__ = ["SessionActor"]
 
@@ -42,9 +50,9 @@ class SessionActor(TrioActor):
 
     It understands the messages of its `protocol`, and answers them when their promise is kept, which may be
     much later: every `ask` is deferred. A session that is not loaded yet keeps them until it is.
-    """
 
-    expected_errors = (EngineError,)
+    With `new` it makes the session, and ends if there is one with its id already.
+    """
 
     def __init__(
         self,
@@ -58,21 +66,29 @@ class SessionActor(TrioActor):
         ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         super().__init__()
-        self._new = new
         self._registry = registry
         self._persistence = persistence
         self._model_for = model_for
         self._wall_clock = now
-        self._state = SessionState(session_id, ids=ids, check_model=self._check_model)
+        self._state = SessionState(session_id, new, ids=ids, check_model=self._check_model)
         self._call: ChildTask | None = None
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
     def on_start(self) -> None:
-        if self._new is None:
-            self._perform(open_existing(self._state))
-        else:
-            self._perform(open_new(self._state, self._new, self._now()))
+        # Also for a new one: who finds nothing there may make it.
+        self._perform([Load(self._state.session_id)])
+
+    def on_stop(self) -> None:
+        self._tell_subscribers(SubscriptionEnded(), tuple(self._state.subscribers))
+
+    def on_failure(self, *_: object, **__: object) -> None:
+        self._tell_subscribers(SubscriptionEnded(), tuple(self._state.subscribers))
+
+    @handles(Terminated)
+    def subscriber_ended(self, message: Terminated) -> None:
+        assert message.ref.name is not None, "subscribers are found by name"
+        self._perform(decide(self._state, SubscriberEnded(message.ref.name), self._now()))
 
     def on_receive(self, message: Any) -> None:
         request = 0
@@ -92,13 +108,15 @@ class SessionActor(TrioActor):
                     reply_to = session_name(self._state.session_id)
                     self.send(self._persistence, Save(reply_to, write, immediate))
                 case Publish(event, subscribers):
-                    self._publish(EventPublished(event), subscribers)
+                    self._tell_subscribers(EventPublished(event), subscribers)
                 case Answered(request, value):
                     if request:
                         self._requests.pop(request).set(value)
                 case Refused(request, error):
                     if request:
                         self._requests.pop(request).set_exception((EngineError, error.to_exception(), None))
+                case WatchSubscriber(name):
+                    self._watch_subscriber(name)
                 case TellRegistry(message):
                     self.send(self._registry, message)
                 case CallModel(task_id, model, request):
@@ -107,8 +125,6 @@ class SessionActor(TrioActor):
                     self._cancel_call()
                 case Load(session_id):
                     self.send(self._persistence, LoadSession(session_name(session_id), session_id))
-                case Stop():
-                    self.stop()
                 case _:
                     assert_never(effect)
 
@@ -116,18 +132,31 @@ class SessionActor(TrioActor):
         try:
             model = self._model_for(model_name)
         except EngineError as error:  # it was there when the turn was admitted
-            self.actor_ref.tell(TurnEnded(task_id, error.info))
+            self._tell_myself(TurnEnded(task_id, error.info))
             return
-        self._call = self.spawn(call_model, model, request, task_id, self.actor_ref.tell)
+        self._call = self.spawn(call_model, model, request, task_id, self._tell_myself)
+
+    def _tell_myself(self, message: PartsArrived | TurnEnded) -> None:
+        # What a call says while its session ends is a dead letter, not an error of the model's.
+        self.send(self.actor_ref, message)
 
     def _cancel_call(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
-    def _publish(self, published: EventPublished, subscribers: tuple[str, ...]) -> None:
+    def _tell_subscribers(
+        self, message: EventPublished | SubscriptionEnded, subscribers: Iterable[str]
+    ) -> None:
         for name in subscribers:
-            self.send(self.system.find(name), published)
+            self.send(self.system.find(name), message)
+
+    def _watch_subscriber(self, name: str) -> None:
+        ref = self.system.find(name)
+        if ref is None:
+            self._perform(decide(self._state, SubscriberEnded(name), self._now()))
+        else:
+            self.watch(ref)
 
     def _check_model(self, name: str) -> ErrorInfo | None:
         try:

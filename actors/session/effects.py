@@ -11,7 +11,7 @@ from actors.errors import ErrorInfo
 from actors.events import Event
 from actors.models.base import ModelRequest
 from actors.records import SessionWrite
-from actors.registry.protocol import RequestSlot, ReturnSlot
+from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot
 
 __all__ = [
     "Answered",
@@ -23,8 +23,8 @@ __all__ = [
     "Persist",
     "Publish",
     "Refused",
-    "Stop",
     "TellRegistry",
+    "WatchSubscriber",
 ]
 
 
@@ -47,7 +47,7 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class TellRegistry(msgspec.Struct, frozen=True):
-    message: RequestSlot | ReturnSlot
+    message: RequestSlot | ReturnSlot | Passivate
 
 
 class CallModel(msgspec.Struct, frozen=True):
@@ -77,10 +77,12 @@ class Publish(msgspec.Struct, frozen=True):
     subscribers: tuple[str, ...]
 
 
-class Stop(msgspec.Struct, frozen=True):
-    """The session has nothing left to do."""
+class WatchSubscriber(msgspec.Struct, frozen=True):
+    """Say `SubscriberEnded` when the actor with this name has ended; at once if there is none."""
+
+    subscriber: str
 
 
 Effect: TypeAlias = (
-    Load | Persist | TellRegistry | CallModel | CancelCall | Answered | Refused | Publish | Stop
+    Load | Persist | TellRegistry | CallModel | CancelCall | Answered | Refused | Publish | WatchSubscriber
 )

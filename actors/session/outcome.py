@@ -10,7 +10,8 @@ from actors.errors import ErrorInfo
 from actors.events import TaskOutcome
 from actors.records import SessionStatus
 from actors.session.effects import Now
-from actors.session.state import SessionState, Turn
+from actors.session.state import SessionState
+from actors.session.turn import Turn
 
 __all__ = ["answer_messages", "answer_text", "outcome_of", "stored_outcome"]
 
@@ -19,6 +20,7 @@ _MESSAGE_STATES = {
     SessionStatus.FAILED: MessageState.FAILED,
     SessionStatus.ABORTED: MessageState.ABORTED,
 }
+_STATUSES = {message_state: status for status, message_state in _MESSAGE_STATES.items()}
 
 
 def answer_messages(
@@ -29,14 +31,20 @@ def answer_messages(
     error: ErrorInfo | None,
     now: Now,
 ) -> list[Message]:
-    """The text, and behind it the tool calls; the last of them carries how the answer ended."""
-    if not turn.parts and status is not SessionStatus.COMPLETED:
-        return []  # the question stays without an answer
+    """The text, and behind it the tool calls; the last of them carries how the answer ended.
+
+    Never empty: an answer of which nothing came stands there without text, so that the store knows how
+    every turn ended.
+    """
     messages: list[Message] = []
     message_state = _MESSAGE_STATES[status]
     if answer.text or answer.thought or not answer.tool_calls:
-        turn.answer_id = turn.answer_id or state.new_id()
-        messages.append(answer_text(state, turn, Text(answer.text, answer.thought), message_state, now))
+        content = Text(answer.text, answer.thought)
+        messages.append(
+            answer_text(state, turn, content, message_state, now)
+            if turn.answer is None
+            else msgspec.structs.replace(turn.answer, content=content, state=message_state)
+        )
     if answer.tool_calls:
         parent_id = messages[-1].message_id if messages else turn.question.message_id
         messages.append(
@@ -60,9 +68,8 @@ def answer_messages(
 def answer_text(
     state: SessionState, turn: Turn, content: Text, message_state: MessageState, now: Now
 ) -> Message:
-    assert turn.answer_id is not None
     return Message(
-        message_id=turn.answer_id,
+        message_id=state.new_id(),
         parent_id=turn.question.message_id,
         role=Role.ASSISTANT,
         content=content,
@@ -102,34 +109,30 @@ def outcome_of(
 
 def stored_outcome(state: SessionState, task_id: str) -> TaskOutcome | None:
     """The outcome of a task that ended before the session was loaded, as far as messages tell it."""
-    question: Message | None = None
     answer = Answer()
     last: Message | None = None
     for message in state.tree.of_task(task_id):
-        if message.role is Role.USER:
-            question = message
-        elif isinstance(message.content, Text):
-            last = message
-            answer = msgspec.structs.replace(
-                answer, text=message.content.text, thought=message.content.thought
-            )
-        elif isinstance(message.content, ToolCallRequest):
-            last = message
-            answer = msgspec.structs.replace(answer, tool_calls=message.content.calls)
-    if question is None and last is not None:
-        question = state.tree.branch(last.message_id)[-2]
-    if question is None or not isinstance(question.content, Text):
+        content = message.content
+        if message.role is not Role.ASSISTANT:
+            continue
+        last = message
+        if isinstance(content, Text):
+            answer = msgspec.structs.replace(answer, text=content.text, thought=content.thought)
+        elif isinstance(content, ToolCallRequest):
+            answer = msgspec.structs.replace(answer, tool_calls=content.calls)
+    if last is None:
         return None
-    statuses = {message_state: status for status, message_state in _MESSAGE_STATES.items()}
+    question = state.tree.question_of(last)
+    assert isinstance(question.content, Text)
     return TaskOutcome(
         session_id=state.session_id,
         task_id=task_id,
-        status=SessionStatus.ABORTED if last is None else statuses[last.state],
+        status=_STATUSES[last.state],
         prompt=question.content.text,
         answer=answer.text,
         thought=answer.thought,
         tool_calls=answer.tool_calls,
-        finish_reason=None if last is None else last.finish_reason,
-        usage=None if last is None else last.usage,
-        error=None if last is None else last.error,
+        finish_reason=last.finish_reason,
+        usage=last.usage,
+        error=last.error,
     )

@@ -9,7 +9,7 @@ import msgspec
 from actors.conversation import Message, Part
 from actors.errors import ErrorInfo
 from actors.events import Event
-from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded
+from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded, StoreLost
 from actors.records import SessionRecord
 
 __all__ = [
@@ -29,8 +29,9 @@ __all__ = [
     "SlotRefused",
     "SubmitTurn",
     "Subscribe",
+    "SubscriberEnded",
+    "SubscriptionEnded",
     "TurnEnded",
-    "Unsubscribe",
     "WaitTurn",
     "session_name",
 ]
@@ -52,7 +53,11 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SessionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A session at one moment, after the event `seq` of `epoch`. `messages` is the visible branch."""
+    """A session at one moment, after the event `seq` of `epoch`.
+
+    `messages` is the visible branch; behind it stands the running answer, as far as it was streamed. It is
+    the session as it is in memory: the last step may still be on its way to the store.
+    """
 
     record: SessionRecord
     messages: tuple[Message, ...]
@@ -99,7 +104,7 @@ class GetSnapshot(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
-    """From now on tell each event to the actor named `subscriber`.
+    """From now on tell each event to the actor named `subscriber`, until that actor ends.
 
     Answered with the `SessionSnapshot` after which the events follow, without a gap between the two.
     """
@@ -108,14 +113,7 @@ class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     principal: str = "local"
 
 
-class Unsubscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
-    subscriber: str
-    principal: str = "local"
-
-
-SessionCommand: TypeAlias = (
-    SubmitTurn | ResumeTurn | WaitTurn | AbortTurn | GetSnapshot | Subscribe | Unsubscribe
-)
+SessionCommand: TypeAlias = SubmitTurn | ResumeTurn | WaitTurn | AbortTurn | GetSnapshot | Subscribe
 
 
 # --- from the registry ------------------------------------------------------------------------------
@@ -141,7 +139,7 @@ SlotNotice: TypeAlias = SlotGranted | SlotQueued | SlotRefused
 
 
 class PrepareRelease(msgspec.Struct, frozen=True, tag=True):
-    """Settle (an unfinished turn is aborted), flush, then stop. Commands are refused from now on."""
+    """Settle (an unfinished turn is aborted), flush, then say `Passivate`. No command follows this."""
 
 
 # --- from its own turn ------------------------------------------------------------------------------
@@ -159,16 +157,25 @@ class TurnEnded(msgspec.Struct, frozen=True, tag=True):
     error: ErrorInfo | None
 
 
+# --- from the runtime -------------------------------------------------------------------------------
+
+
+class SubscriberEnded(msgspec.Struct, frozen=True, tag=True):
+    subscriber: str
+
+
 SessionMessage: TypeAlias = (
     SessionCommand
     | SlotNotice
     | PrepareRelease
     | PartsArrived
     | TurnEnded
+    | SubscriberEnded
     | SessionLoaded
     | LoadFailed
     | Saved
     | SaveFailed
+    | StoreLost
 )
 
 
@@ -177,3 +184,7 @@ SessionMessage: TypeAlias = (
 
 class EventPublished(msgspec.Struct, frozen=True, tag=True):
     event: Event
+
+
+class SubscriptionEnded(msgspec.Struct, frozen=True, tag=True):
+    """The session was unloaded, or it failed: this was the last that it says."""

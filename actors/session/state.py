@@ -4,51 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
-from actors.answer import AnswerBuilder
-from actors.conversation import Message
 from actors.errors import ErrorInfo
 from actors.events import Event, EventBody, TaskOutcome
 from actors.records import PutSession, SessionRecord, SessionStatus, SessionWrite, TaskRecord, WriteOp
-from actors.session.effects import Effect, Now, Persist, Publish, Stop
-from actors.session.protocol import SessionMessage, SessionSnapshot
+from actors.registry.protocol import Passivate
+from actors.session.effects import Effect, Now, Persist, Publish, TellRegistry
+from actors.session.protocol import NewSession, SessionMessage, SessionSnapshot
 from actors.session.status import check_transition
 from actors.session.tree import ConversationTree
+from actors.session.turn import Turn
 
-__all__ = ["Continuation", "Phase", "SessionState", "Turn"]
-
-
-class Phase(Enum):
-    ADMITTING = "admitting"  # the registry has been asked for a slot
-    STORING = "storing"  # the question is on its way to the store
-    QUEUED = "queued"
-    RUNNING = "running"
-    SETTLING = "settling"  # the end is on its way to the store
-
-
-class Turn:
-    """The unfinished turn."""
-
-    def __init__(
-        self, task_id: str, question: Message, *, is_new: bool, priority: int, request: int
-    ) -> None:
-        self.task_id = task_id
-        self.question = question
-        self.is_new = is_new
-        self.priority = priority
-        self.submitter: int | None = request
-        self.waiters: list[int] = []
-        self.phase = Phase.ADMITTING
-        self.granted = False
-        self.answer_id: str | None = None
-        self.builder = AnswerBuilder()
-        self.parts = 0
-        self.started_seconds: float | None = None
-        self.first_part_seconds: float | None = None
+__all__ = ["Continuation", "SessionState"]
 
 
 Continuation: TypeAlias = Callable[["SessionState", Now], list[Effect]]
@@ -59,16 +29,19 @@ class SessionState:
 
     `record` and `tree` are what the store has or is about to have: each change of them is in a write of the
     same step. What may only be done once that write is durable waits in `_after_save`, by revision.
+    `new` is set when the session is to be made. `failure` is final: no step changes anything after it.
     """
 
     def __init__(
         self,
         session_id: str,
+        new: NewSession | None,
         *,
         ids: Callable[[], str],
         check_model: Callable[[str], ErrorInfo | None],
     ) -> None:
         self.session_id = session_id
+        self.new = new
         self.new_id = ids
         self.check_model = check_model
         self.record: SessionRecord | None = None
@@ -82,6 +55,7 @@ class SessionState:
         self.last_outcome: TaskOutcome | None = None
         self.ready = False
         self.releasing = False
+        self.failure: ErrorInfo | None = None
         self._stash: list[tuple[SessionMessage, int]] = []
         self._after_save: deque[tuple[int, Continuation]] = deque()
 
@@ -130,6 +104,11 @@ class SessionState:
         )
         return PutSession(self.record)
 
+    def current_turn(self, task_id: str) -> Turn | None:
+        """The unfinished turn, if it is that of `task_id`."""
+        turn = self.turn
+        return turn if turn is not None and turn.task_id == task_id else None
+
     # -- what waits for the load --
 
     def stash(self, message: SessionMessage, request: int) -> None:
@@ -157,9 +136,11 @@ class SessionState:
 
     def snapshot(self) -> SessionSnapshot:
         record = self.known_record()
+        messages = self.tree.branch(record.active_leaf_id)
+        running = None if self.turn is None else self.turn.streamed_answer()
         return SessionSnapshot(
             record=record,
-            messages=self.tree.branch(record.active_leaf_id),
+            messages=messages if running is None else (*messages, running),
             epoch=self.epoch,
             seq=self.seq,
         )
@@ -167,14 +148,16 @@ class SessionState:
     # -- the end --
 
     def leave_if_settled(self) -> list[Effect]:
-        """When the session is to be released and has nothing unfinished: flush, then stop."""
+        """When the session is to be released and has nothing unfinished: flush, then say so."""
         if not self.releasing or not self.ready or self.turn is not None:
             return []
         if self.saved_revision == self.revision:
-            return [Stop()]
+            return _passivate(self)
         # An immediate write takes the throttled ones before it along.
-        return self.write(PutSession(self.known_record()), immediate=True, then=_stop)
+        return self.write(
+            PutSession(self.known_record()), immediate=True, then=lambda state, _: _passivate(state)
+        )
 
 
-def _stop(_: SessionState, __: Now) -> list[Effect]:
-    return [Stop()]
+def _passivate(state: SessionState) -> list[Effect]:
+    return [TellRegistry(Passivate(state.session_id))]

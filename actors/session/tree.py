@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from actors.conversation import Message, MessageState, Role, Text, ToolCallRequest, ToolResult, ToolStatus
+from actors.conversation import (
+    Message,
+    MessageState,
+    Role,
+    Text,
+    ToolCall,
+    ToolCallRequest,
+    ToolResult,
+    ToolStatus,
+)
 
 __all__ = ["ConversationTree", "sendable"]
 
@@ -39,6 +48,13 @@ class ConversationTree:
         """What one turn made."""
         return tuple(message for message in self._messages.values() if message.task_id == task_id)
 
+    def question_of(self, message: Message) -> Message:
+        """The user's message that this one answers, directly or not."""
+        while message.role is not Role.USER:
+            assert message.parent_id is not None, "an answer has a question"
+            message = self._messages[message.parent_id]
+        return message
+
     def unanswered_question(self, leaf_id: str | None) -> Message | None:
         """The last question of a branch, unless it has a complete answer there."""
         for message in reversed(self.branch(leaf_id)):
@@ -55,37 +71,49 @@ def sendable(branch: tuple[Message, ...]) -> tuple[Message, ...]:
     A call whose answer was cut is left out, since the model may not have finished writing it; a complete
     call without a result gets one that says so.
     """
-    results = {
-        message.content.call_id: message for message in branch if isinstance(message.content, ToolResult)
-    }
+    results = _results_by_request(branch)
     sent: list[Message] = []
     for message in branch:
-        content = message.content
-        if isinstance(content, ToolCallRequest):
-            if message.state is not MessageState.COMPLETE:
-                continue
-            sent.append(message)
-            sent.extend(
-                results.get(call.call_id) or _never_ran(message, call.call_id, call.name)
-                for call in content.calls
-            )
-        elif isinstance(content, ToolResult):
-            continue  # stands behind its call
-        elif _says_something(message, content):
-            sent.append(message)
+        match message.content:
+            case ToolCallRequest(calls):
+                if message.state is MessageState.COMPLETE:
+                    sent.append(message)
+                    sent += _one_result_each(message, calls, results[message.message_id])
+            case ToolResult():
+                pass  # stands behind its call
+            case Text(text):
+                if text or message.role is not Role.ASSISTANT:
+                    sent.append(message)
     return tuple(sent)
 
 
-def _says_something(message: Message, content: Text) -> bool:
-    return message.role is not Role.ASSISTANT or bool(content.text)
+def _results_by_request(branch: tuple[Message, ...]) -> dict[str, dict[str, Message]]:
+    """By request and call id. A result belongs to the calls before it: some models use ids again."""
+    found: dict[str, dict[str, Message]] = {}
+    latest: dict[str, Message] = {}
+    for message in branch:
+        if isinstance(message.content, ToolCallRequest):
+            latest = found[message.message_id] = {}
+        elif isinstance(message.content, ToolResult):
+            latest[message.content.call_id] = message
+    return found
 
 
-def _never_ran(request: Message, call_id: str, name: str) -> Message:
+def _one_result_each(
+    request: Message, calls: tuple[ToolCall, ...], results: dict[str, Message]
+) -> list[Message]:
+    return [
+        results.pop(call.call_id, None) or _never_ran(request, index, call)
+        for index, call in enumerate(calls)
+    ]
+
+
+def _never_ran(request: Message, index: int, call: ToolCall) -> Message:
     return Message(
-        message_id=f"{request.message_id}/{call_id}",
+        message_id=f"{request.message_id}/{index}",
         parent_id=request.message_id,
         role=Role.TOOL,
-        content=ToolResult(call_id, name, ToolStatus.CANCELLED, "This tool was not run."),
+        content=ToolResult(call.call_id, call.name, ToolStatus.CANCELLED, "This tool was not run."),
         created_at=request.created_at,
         task_id=request.task_id,
     )

@@ -1,39 +1,58 @@
-"""The child task that runs one model call and tells its session what comes of it."""
+"""The unfinished turn of a session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from enum import Enum
 
-from actors.conversation import Part
-from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.models.base import LanguageModel, ModelRequest
-from actors.session.protocol import PartsArrived, TurnEnded
-from runtime import get_logger
+import msgspec
 
-__all__ = ["call_model"]
+from actors.answer import AnswerBuilder
+from actors.conversation import Message, Text
+from actors.errors import ErrorInfo
+from actors.session.effects import Effect, Refused
 
-_log = get_logger("session")
+__all__ = ["Phase", "Turn"]
 
 
-async def call_model(
-    model: LanguageModel,
-    request: ModelRequest,
-    task_id: str,
-    tell: Callable[[PartsArrived | TurnEnded], None],
-) -> None:
-    """Stream one answer. Ends with exactly one `TurnEnded`, unless it is cancelled: then with none."""
+class Phase(Enum):
+    ADMITTING = "admitting"  # the registry has been asked for a slot
+    STORING = "storing"  # the question is on its way to the store
+    QUEUED = "queued"
+    RUNNING = "running"
+    SETTLING = "settling"  # the end is on its way to the store
 
-    def emit(parts: tuple[Part, ...]) -> None:
-        tell(PartsArrived(task_id, parts))
 
-    error: ErrorInfo | None = None
-    try:
-        await model.stream(request, emit)
-    except EngineError as failure:
-        error = failure.info
-    except Exception as failure:  # noqa: BLE001 - translation edge: an adapter may raise anything
-        _log.exception("model failed", model=model.name, task_id=task_id)
-        error = ErrorInfo(
-            ErrorCode.EXECUTION_FAILED, f"the model {model.name} failed: {type(failure).__name__}"
-        )
-    tell(TurnEnded(task_id, error))
+class Turn:
+    """One question and its answer so far.
+
+    `answer` is the answer's message as it was first put into the store, without text, once there is one;
+    the text is in `builder`. `submitter` is the request that gets the task id, 0 when it has it.
+    """
+
+    def __init__(
+        self, task_id: str, question: Message, *, is_new: bool, priority: int, submitter: int
+    ) -> None:
+        self.task_id = task_id
+        self.question = question
+        self.is_new = is_new
+        self.priority = priority
+        self.submitter = submitter
+        self.waiters: list[int] = []
+        self.phase = Phase.ADMITTING
+        self.granted = False
+        self.answer: Message | None = None
+        self.builder = AnswerBuilder()
+        self.parts = 0
+        self.started_seconds: float | None = None
+        self.first_part_seconds: float | None = None
+
+    def streamed_answer(self) -> Message | None:
+        """The running answer as far as it was streamed. Costs its length."""
+        if self.answer is None or self.phase is not Phase.RUNNING:
+            return None
+        so_far = self.builder.build()
+        return msgspec.structs.replace(self.answer, content=Text(so_far.text, so_far.thought))
+
+    def refuse_askers(self, error: ErrorInfo) -> list[Effect]:
+        """Nobody gets the task id or the outcome any more."""
+        return [Refused(request, error) for request in (self.submitter, *self.waiters)]
