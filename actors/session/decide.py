@@ -94,7 +94,7 @@ def _loaded(state: SessionState, stored: StoredSession, now: Now) -> list[Effect
     if state.new is not None:
         error = ErrorInfo(ErrorCode.CONFLICT, f"there is a session {state.session_id} already")
         return _fail(state, error)
-    return [*opening.take_over(state, stored, now), *_become_ready(state, now)]
+    return opening.take_over(state, stored, now, then=_become_ready)
 
 
 def _load_failed(state: SessionState, error: ErrorInfo, now: Now) -> list[Effect]:

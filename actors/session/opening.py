@@ -41,8 +41,11 @@ def create(state: SessionState, new: NewSession, now: Now, *, then: Continuation
     return state.write(PutSession(state.record), immediate=True, then=then)
 
 
-def take_over(state: SessionState, stored: StoredSession, now: Now) -> list[Effect]:
-    """Go on from what the store has. A turn that it shows as unfinished was cut: end it, keep its text."""
+def take_over(state: SessionState, stored: StoredSession, now: Now, *, then: Continuation) -> list[Effect]:
+    """Go on from what the store has. A turn that it shows as unfinished was cut: end it, keep its text.
+
+    `then` follows when that end is durable, so that nobody is told of one that another crash takes back.
+    """
     state.record = record = stored.record
     state.tree = ConversationTree(stored.messages)
     state.epoch = stored.epoch
@@ -55,7 +58,7 @@ def take_over(state: SessionState, stored: StoredSession, now: Now) -> list[Effe
     if not ended and record.task is not None:
         ended.append(_empty_answer(state, record.task, now))
     if not ended and record.status not in BUSY:
-        return []
+        return then(state, now)
     ops: list[WriteOp] = []
     for message in ended:
         state.tree.put(message)
@@ -63,7 +66,7 @@ def take_over(state: SessionState, stored: StoredSession, now: Now) -> list[Effe
     status = SessionStatus.ABORTED if record.status in BUSY else record.status
     leaf_id = ended[-1].message_id if ended else record.active_leaf_id
     ops.append(state.change_record(now, status=status, leaf_id=leaf_id, task=None, error=record.error))
-    return state.write(*ops, immediate=False)
+    return state.write(*ops, immediate=True, then=then)
 
 
 def _empty_answer(state: SessionState, task: TaskRecord, now: Now) -> Message:

@@ -8,6 +8,7 @@ from actors.answer import Answer
 from actors.conversation import Message, MessageState, Role, Text, ToolCallRequest
 from actors.errors import ErrorInfo
 from actors.events import TaskOutcome
+from actors.outcomes import stored_outcomes
 from actors.records import SessionStatus
 from actors.session.effects import Now
 from actors.session.state import SessionState
@@ -20,7 +21,6 @@ _MESSAGE_STATES = {
     SessionStatus.FAILED: MessageState.FAILED,
     SessionStatus.ABORTED: MessageState.ABORTED,
 }
-_STATUSES = {message_state: status for status, message_state in _MESSAGE_STATES.items()}
 
 
 def answer_messages(
@@ -109,30 +109,8 @@ def outcome_of(
 
 def stored_outcome(state: SessionState, task_id: str) -> TaskOutcome | None:
     """The outcome of a task that ended before the session was loaded, as far as messages tell it."""
-    answer = Answer()
-    last: Message | None = None
-    for message in state.tree.of_task(task_id):
-        content = message.content
-        if message.role is not Role.ASSISTANT:
-            continue
-        last = message
-        if isinstance(content, Text):
-            answer = msgspec.structs.replace(answer, text=content.text, thought=content.thought)
-        elif isinstance(content, ToolCallRequest):
-            answer = msgspec.structs.replace(answer, tool_calls=content.calls)
-    if last is None:
+    answers = [message for message in state.tree.of_task(task_id) if message.role is Role.ASSISTANT]
+    if not answers:
         return None
-    question = state.tree.question_of(last)
-    assert isinstance(question.content, Text)
-    return TaskOutcome(
-        session_id=state.session_id,
-        task_id=task_id,
-        status=_STATUSES[last.state],
-        prompt=question.content.text,
-        answer=answer.text,
-        thought=answer.thought,
-        tool_calls=answer.tool_calls,
-        finish_reason=last.finish_reason,
-        usage=last.usage,
-        error=last.error,
-    )
+    *_, outcome = stored_outcomes(state.session_id, state.tree.branch(answers[-1].message_id))
+    return outcome

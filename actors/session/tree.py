@@ -48,13 +48,6 @@ class ConversationTree:
         """What one turn made."""
         return tuple(message for message in self._messages.values() if message.task_id == task_id)
 
-    def question_of(self, message: Message) -> Message:
-        """The user's message that this one answers, directly or not."""
-        while message.role is not Role.USER:
-            assert message.parent_id is not None, "an answer has a question"
-            message = self._messages[message.parent_id]
-        return message
-
     def unanswered_question(self, leaf_id: str | None) -> Message | None:
         """The last question of a branch, unless it has a complete answer there."""
         for message in reversed(self.branch(leaf_id)):
