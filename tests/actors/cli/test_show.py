@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from actors.cli import main
 from actors.conversation import (
     FinishPart,
     FinishReason,
@@ -35,6 +37,20 @@ BROKEN = EngineError(ErrorCode.NETWORK_ERROR, "the stream ended early")
 def store(tmp_path: Path) -> Path:
     """Where no store is yet."""
     return tmp_path / "chats.db"
+
+
+Show: TypeAlias = Callable[..., str]
+
+
+@pytest.fixture
+def show(capfdbinary: pytest.CaptureFixture[bytes]) -> Show:
+    """Runs the command in this process, where what it prints matters and how it is started does not."""
+
+    def run(*arguments: str | Path) -> str:
+        assert main(["show", *map(str, arguments)]) == 0
+        return capfdbinary.readouterr().out.decode()
+
+    return run
 
 
 @asynccontextmanager
@@ -77,14 +93,16 @@ def parts(*said: Part) -> Script:
 # --- for programs -----------------------------------------------------------------------------------
 
 
-async def test_json_is_one_object_whose_messages_have_every_field_on_one_level(store: Path) -> None:
+async def test_json_is_one_object_whose_messages_have_every_field_on_one_level(
+    store: Path, show: Show
+) -> None:
     answer = parts(
         ThoughtPart("Hm."), TextPart("Four."), UsagePart(Usage(7, 2)), FinishPart(FinishReason.STOP)
     )
     async with conversation(store, answer, system_prompt="Be brief.") as engine:
         await engine.run_turn("s-1", "2 + 2?")
 
-    shown = json.loads(greenroom("show", "s-1", "--store", store, "--json").stdout)
+    shown = json.loads(show("s-1", "--store", store, "--json"))
 
     assert {name: shown[name] for name in ("session_id", "title", "system_prompt", "status")} == {
         "session_id": "s-1",
@@ -104,14 +122,14 @@ async def test_json_is_one_object_whose_messages_have_every_field_on_one_level(s
     assert reply["created_at"].endswith("Z")
 
 
-async def test_json_tells_partial_answers_and_tool_calls_apart(store: Path) -> None:
+async def test_json_tells_partial_answers_and_tool_calls_apart(store: Path, show: Show) -> None:
     call = parts(ToolCallPart(0, "c1", "search", '{"q": 1}'), FinishPart(FinishReason.TOOL_CALLS))
     cut = (Say((TextPart("Once"),)), Fail(BROKEN))
     async with conversation(store, call, cut) as engine:
         await engine.run_turn("s-1", "Search")
         await engine.run_turn("s-1", "A story")
 
-    messages = json.loads(greenroom("show", "s-1", "--store", store, "--json").stdout)["messages"]
+    messages = json.loads(show("s-1", "--store", store, "--json"))["messages"]
 
     assert messages[1]["kind"] == "tool_call_request"
     assert messages[1]["tool_calls"] == [{"call_id": "c1", "name": "search", "arguments": '{"q": 1}'}]
@@ -120,14 +138,14 @@ async def test_json_tells_partial_answers_and_tool_calls_apart(store: Path) -> N
     assert messages[3]["error"] == {"code": "NETWORK_ERROR", "message": "the stream ended early"}
 
 
-async def test_an_answer_that_was_replaced_is_shown_with_all_only(store: Path) -> None:
+async def test_an_answer_that_was_replaced_is_shown_with_all_only(store: Path, show: Show) -> None:
     async with conversation(store, (Say((TextPart("Half"),)), Fail(BROKEN)), say("Whole.")) as engine:
         await engine.run_turn("s-1", "Why?")
         await engine.wait_turn("s-1", await engine.resume_turn("s-1"))
 
-    visible = greenroom("show", "s-1", "--store", store).stdout.decode()
-    everything = greenroom("show", "s-1", "--store", store, "--all").stdout.decode()
-    documents = json.loads(greenroom("show", "s-1", "--store", store, "--all", "--json").stdout)
+    visible = show("s-1", "--store", store)
+    everything = show("s-1", "--store", store, "--all")
+    documents = json.loads(show("s-1", "--store", store, "--all", "--json"))
 
     assert "Half" not in visible
     assert (
@@ -206,13 +224,13 @@ def test_json_and_markdown_exclude_each_other(store: Path) -> None:
 # --- as Markdown ------------------------------------------------------------------------------------
 
 
-async def test_markdown_keeps_what_texts_leave_open_inside_their_quotes(store: Path) -> None:
+async def test_markdown_keeps_what_texts_leave_open_inside_their_quotes(store: Path, show: Show) -> None:
     fence = "# My title\n\n```python\nprint(1)"
     async with conversation(store, say(fence), say("<!-- hidden")) as engine:
         await engine.run_turn("s-1", "Show *code*\r\n## Not a heading of ours")
         await engine.run_turn("s-1", "More")
 
-    markdown = greenroom("show", "s-1", "--store", store, "--markdown").stdout.decode()
+    markdown = show("s-1", "--store", store, "--markdown")
 
     outside = [line for line in markdown.splitlines() if line and not line.startswith(">")]
     assert outside[0] == r"# Show \*code\* \#\# Not a heading of ours"
@@ -225,21 +243,21 @@ async def test_markdown_keeps_what_texts_leave_open_inside_their_quotes(store: P
     assert "> # My title\n>\n> ```python\n> print(1)\n\n## User" in markdown
 
 
-async def test_markdown_fences_tool_arguments_that_contain_fences(store: Path) -> None:
+async def test_markdown_fences_tool_arguments_that_contain_fences(store: Path, show: Show) -> None:
     async with conversation(store, parts(ToolCallPart(0, "c1", "write", "```\n````\n"))) as engine:
         await engine.run_turn("s-1", "Write")
 
-    markdown = greenroom("show", "s-1", "--store", store, "--markdown").stdout.decode()
+    markdown = show("s-1", "--store", store, "--markdown")
 
     assert "Calls `write`:\n\n`````\n```\n````\n\n`````\n" in markdown
 
 
-async def test_markdown_marks_partial_answers(store: Path) -> None:
+async def test_markdown_marks_partial_answers(store: Path, show: Show) -> None:
     stopped = (Say((ThoughtPart("Hm."), TextPart("Once upon"))), Hang())
     async with conversation(store, stopped) as engine:
         await stop_midway(engine, "A story")
 
-    markdown = greenroom("show", "s-1", "--store", store, "--markdown").stdout.decode()
+    markdown = show("s-1", "--store", store, "--markdown")
 
     assert "*Thought:*\n\n> Hm.\n\n*Answer:*\n\n> Once upon\n\n*(stopped)*\n" in markdown
 
