@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import resource
 
@@ -9,12 +10,18 @@ from actors.errors import EngineError, ErrorCode
 
 __all__ = ["raise_open_files_limit", "require_open_files", "tune_collector"]
 
+_MACOS_OPEN_MAX = 10_240
+
 
 def raise_open_files_limit() -> int:
     """Raise the limit of open files to what the system allows at most, and return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS calls its limit infinite, and refuses to be taken at its word.
+    for wanted in (hard, _MACOS_OPEN_MAX):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return wanted
+    return soft
 
 
 def require_open_files(connections: int) -> None:
