@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import trio
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from actors.cli.run_notices import RunNotices
 from actors.cli.run_summary import RunTally
 from actors.records import SessionStatus
 
@@ -18,16 +20,17 @@ _LIVE_INTERVAL_SECONDS = 0.25
 _PLAIN_INTERVAL_SECONDS = 5.0
 
 
-async def show_progress(tally: RunTally, events: Callable[[], int]) -> None:
+async def show_progress(tally: RunTally, events: Callable[[], int], notices: RunNotices) -> None:
     """Show how a run goes until cancelled. `events` counts what was streamed so far."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        await _show_live(console, tally, events)
+    # Not rich's idea of a terminal, which environment variables of build servers can change.
+    if sys.stderr.isatty() and not notices.logged and not Console(stderr=True).is_dumb_terminal:
+        with contextlib.suppress(OSError):  # the terminal is gone; the run goes on
+            await _show_live(tally, events)
     else:
-        await _show_plain(tally, events)
+        await _show_plain(tally, events, notices)
 
 
-async def _show_live(console: Console, tally: RunTally, events: Callable[[], int]) -> None:
+async def _show_live(tally: RunTally, events: Callable[[], int]) -> None:
     progress = Progress(
         TextColumn("turns"),
         BarColumn(),
@@ -36,7 +39,7 @@ async def _show_live(console: Console, tally: RunTally, events: Callable[[], int
         TextColumn("[red]{task.fields[failed]} failed"),
         TextColumn("{task.fields[rate]:,.0f} events/s"),
         TimeElapsedColumn(),
-        console=console,
+        console=Console(stderr=True),
         auto_refresh=False,  # no thread of rich's own: this task refreshes
     )
     with progress:
@@ -64,13 +67,17 @@ async def _show_live(console: Console, tally: RunTally, events: Callable[[], int
                 raise
 
 
-async def _show_plain(tally: RunTally, events: Callable[[], int]) -> None:
+async def _show_plain(tally: RunTally, events: Callable[[], int], notices: RunNotices) -> None:
     rate = _Rate(events)
     while True:
         await trio.sleep(_PLAIN_INTERVAL_SECONDS)
-        sys.stderr.write(
-            f"{tally.wall_seconds:.0f} s: {tally.ended}/{tally.turns} turns, {tally.running} running, "
-            f"{tally.by_status[SessionStatus.FAILED]} failed, {rate.now():,.0f} events/s\n"
+        notices.progress(
+            seconds=tally.wall_seconds,
+            ended=tally.ended,
+            turns=tally.turns,
+            running=tally.running,
+            failed=tally.by_status[SessionStatus.FAILED],
+            events_per_second=rate.now(),
         )
 
 

@@ -11,11 +11,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from actors.cli.screen import one_line
 from actors.errors import ErrorInfo
 from actors.events import TaskOutcome
 from actors.records import SessionStatus
 
-__all__ = ["Percentiles", "RunSummary", "RunTally", "print_summary"]
+__all__ = ["Percentiles", "RunSummary", "RunTally", "summary_text"]
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -37,8 +38,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The final figures of a run, of this process alone.
 
     `turns` counts what the prompts ask for; `completed`, `failed` and `aborted` how turns ended now;
-    `completed_before` those that an earlier run had completed; `not_started` the rest. `events` are those
-    that the endpoint streamed. `errors` counts failed turns by code.
+    `completed_before` those that an earlier run had completed; `not_started` the rest: those of a session
+    behind a turn that failed, and those that a signal forestalled. `events` are those that the endpoint
+    streamed, `time_to_first_part` and `turn_seconds` are in seconds. `errors` counts failed turns by code,
+    `retryable_errors` those of them that are worth asking again.
     """
 
     run_id: str
@@ -55,7 +58,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     wall_seconds: float
     cpu_seconds: float
     events_per_second: float
-    time_to_first_part_seconds: Percentiles
+    time_to_first_part: Percentiles
     turn_seconds: Percentiles
     errors: dict[str, int]
     retryable_errors: int
@@ -73,7 +76,7 @@ class RunTally:
         self.running = 0
         self.parts = 0
         self.errors: Counter[str] = Counter()
-        self.error_messages: dict[str, str] = {}
+        self.first_errors: dict[str, ErrorInfo] = {}
         self.retryable_errors = 0
         self._first_parts: list[float] = []
         self._durations: list[float] = []
@@ -96,16 +99,11 @@ class RunTally:
         if outcome.status is SessionStatus.COMPLETED and outcome.duration_seconds is not None:
             self._durations.append(outcome.duration_seconds)
         if outcome.status is SessionStatus.FAILED and outcome.error is not None:
-            self.add_error(outcome.error)
+            self._add_error(outcome.error)
 
-    def add_refusal(self, error: ErrorInfo) -> None:
-        """A turn that failed before it had an outcome, for example because its question was not stored."""
-        self.by_status[SessionStatus.FAILED] += 1
-        self.add_error(error)
-
-    def add_error(self, error: ErrorInfo) -> None:
+    def _add_error(self, error: ErrorInfo) -> None:
         self.errors[error.code.value] += 1
-        self.error_messages.setdefault(error.code.value, error.message)
+        self.first_errors.setdefault(error.code.value, error)
         self.retryable_errors += error.retryable
 
     def summary(self, *, run_id: str, model: str, store: str, events: int) -> RunSummary:
@@ -113,7 +111,7 @@ class RunTally:
         return RunSummary(
             run_id=run_id,
             model=model,
-            store=store,
+            store=store.encode(errors="replace").decode(),  # a path need not be text
             sessions=self.sessions,
             turns=self.turns,
             completed=self.by_status[SessionStatus.COMPLETED],
@@ -125,7 +123,7 @@ class RunTally:
             wall_seconds=round(wall, 3),
             cpu_seconds=round(time.process_time() - self._started_cpu, 3),
             events_per_second=round(events / wall, 1) if wall else 0.0,
-            time_to_first_part_seconds=Percentiles.of(self._first_parts),
+            time_to_first_part=Percentiles.of(self._first_parts),
             turn_seconds=Percentiles.of(self._durations),
             errors=dict(self.errors.most_common()),
             retryable_errors=self.retryable_errors,
@@ -133,8 +131,9 @@ class RunTally:
         )
 
 
-def print_summary(console: Console, summary: RunSummary, tally: RunTally) -> None:
-    """The table at the end."""
+def summary_text(summary: RunSummary, tally: RunTally) -> str:
+    """The end of a run as a table, then what went wrong and where everything is, for standard output."""
+    console = Console()
     table = Table(show_header=False, title="greenroom run", title_justify="left", title_style="bold")
     table.add_column(style="dim")
     table.add_column(justify="right")
@@ -151,16 +150,30 @@ def print_summary(console: Console, summary: RunSummary, tally: RunTally) -> Non
         table.add_row(label, f"[red]{count:,}[/red]" if count else "0")
     table.add_row("events streamed", f"{summary.events:,}")
     table.add_row("events per second", f"{summary.events_per_second:,.0f}")
-    table.add_row("time to first part, p50 / p99", _shown(summary.time_to_first_part_seconds))
+    table.add_row("time to first part, p50 / p99", _shown(summary.time_to_first_part))
     table.add_row("duration of a turn, p50 / p99", _shown(summary.turn_seconds))
     table.add_row("wall time", f"{summary.wall_seconds:.1f} s")
     table.add_row("CPU time of this process", f"{summary.cpu_seconds:.1f} s")
     table.add_row("memory, at most", f"{summary.max_rss_bytes / 2**20:,.0f} MiB")
-    console.print(table)
-    for code, count in summary.errors.items():
-        console.print(
-            f"{count} x {code}: {tally.error_messages[code]}", style="red", markup=False, highlight=False
-        )
+    with console.capture() as captured:
+        console.print(table)
+        for code, count in summary.errors.items():
+            console.out(_error_line(count, tally.first_errors[code]), style="red", highlight=False)
+        hint = "" if summary.completed + summary.completed_before == summary.turns else "; --resume goes on"
+        console.out(f"Every conversation is in {one_line(summary.store)}{hint}", highlight=False)
+    return captured.get()
+
+
+def _error_line(count: int, error: ErrorInfo) -> str:
+    """What failed, how often, and whether asking again is worth it; in the words of the first of them."""
+    wait_seconds = error.details.get("retry_after_seconds")
+    if not error.retryable:
+        advice = "a retry would fail again"
+    elif isinstance(wait_seconds, int | float):
+        advice = f"worth a retry after {wait_seconds:g} s"
+    else:
+        advice = "worth a retry"
+    return f"{count:,} x {error.code} ({advice}): {one_line(error.message)}"
 
 
 def _shown(percentiles: Percentiles) -> str:
