@@ -201,7 +201,6 @@ async def test_waiting_turns_start_by_priority_and_then_in_order_of_arrival() ->
             started.append(content.text)
 
     assert started == ["high", "middle one", "middle two", "low"]
-    assert stage.model.highest_running == 1
 
 
 async def test_the_limit_of_running_turns_changes_while_they_run() -> None:
