@@ -182,7 +182,7 @@ async def _run(
             if not arguments.resume:
                 await engine.put_run(plan.run)
             crew = RunCrew(engine, plan, log, RunNotices(logged=arguments.verbose > 0))
-            await crew.work(settings.max_concurrent, signals)
+            await crew.work(settings.max_concurrent, signals.tell)
             worked = crew
     return worked
 

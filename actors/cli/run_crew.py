@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import trio
@@ -11,7 +11,6 @@ import trio
 from actors.cli.run_notices import RunNotices
 from actors.cli.run_plan import RunPlan, SessionPlan
 from actors.cli.run_progress import show_progress
-from actors.cli.run_signals import RunSignals
 from actors.cli.run_summary import RunTally
 from actors.cli.turn_log import TurnLog, TurnRecord
 from actors.engine import Engine
@@ -46,11 +45,11 @@ class RunCrew:
         traffic = self._engine.traffic()
         return traffic.events if traffic.calls else self.tally.parts
 
-    async def work(self, workers: int, signals: RunSignals) -> None:
+    async def work(self, workers: int, on_signal: Callable[[Callable[[], object] | None], None]) -> None:
         """Return when every turn has ended, or when a signal has stopped those that ran.
 
-        The first signal aborts what runs, so that it ends with its partial answer kept; a second one no
-        longer waits for that.
+        `on_signal` takes what is to be called for each signal: the first aborts what runs, so that it ends
+        with its partial answer kept; a second one no longer waits for that.
         """
         async with trio.open_nursery() as nursery:
 
@@ -61,14 +60,14 @@ class RunCrew:
                     self._stopping = True
                     nursery.start_soon(self._abort_all)
 
-            signals.tell(stop)
+            on_signal(stop)
             nursery.start_soon(show_progress, self.tally, self.events, self._notices)
             todo = iter(await self._remaining())
             async with trio.open_nursery() as sessions:
                 for _ in range(workers):
                     sessions.start_soon(self._work, todo)
             nursery.cancel_scope.cancel()
-        signals.tell(None)
+        on_signal(None)
         if self._log is not None:
             try:
                 self._log.tidy()
