@@ -83,24 +83,27 @@ async def run(
 class RunningProgram:
     def __init__(self, process: trio.Process) -> None:
         self._process = process
+        self._errors = bytearray()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     async def error_line(self) -> str:
-        """Wait for the next line on standard error, of a program that does not write two at once."""
+        """Wait for the next line on standard error, and take it."""
         assert self._process.stderr is not None
-        line = b""
-        while not line.endswith(b"\n"):
+        while b"\n" not in self._errors:
             more = await self._process.stderr.receive_some()
             assert more, "it ended without a line"
-            line += more
+            self._errors += more
+        line, _, rest = bytes(self._errors).partition(b"\n")
+        self._errors[:] = rest
         return line.decode()
 
     async def end(self) -> Finished:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        out, err = bytearray(), bytearray()
+        """Wait for its end. What was taken line by line is not in the result."""
+        out, err = bytearray(), self._errors
         async with trio.open_nursery() as nursery:  # a full pipe would hold the program up
             nursery.start_soon(_collect, self._process.stdout, out)
             nursery.start_soon(_collect, self._process.stderr, err)

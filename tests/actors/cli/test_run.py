@@ -113,7 +113,7 @@ async def test_the_questions_of_mt_bench_are_answered_over_http_two_turns_each(t
         finished = await run(QUESTIONS, "--base-url", served.base_url, "--json", cwd=tmp_path)
         statistics = served.upstream.statistics()
 
-    assert (finished.status, finished.err) == (0, "")
+    assert finished.status == 0
     assert finished.summary["completed"] == statistics.streams_completed == 160
     # The endpoint does not count the event that says [DONE].
     assert statistics.events <= finished.summary["events"] <= statistics.events + 160
@@ -340,7 +340,7 @@ async def test_into_a_pipe_progress_is_a_plain_line_now_and_then(tmp_path: Path)
         )
 
     assert finished.status == 0
-    assert re.fullmatch(r"5 s: 0/1 turns, 1 running, 0 failed, \d+ events/s\n", finished.err)
+    assert re.fullmatch(r"(\d+ s: 0/1 turns, 1 running, 0 failed, \d+ events/s\n){1,2}", finished.err)
 
 
 async def test_the_demo_streams_from_an_endpoint_of_its_own_which_ends_with_it(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_a_signal_stops_in_order_and_resuming_loses_no_turn_and_repeats_no
     aborted = [line for line in lines if line["status"] == "aborted"]
 
     assert finished.status == status
-    assert finished.err.startswith("stopping: ")
+    assert "stopping: " in finished.err
     assert "Traceback" not in finished.err
     assert f"│ {len(aborted)} │" in " ".join(finished.out.split())
     assert "--resume goes on" in finished.out
