@@ -37,17 +37,22 @@ class _Loaded:
     """A loaded session.
 
     `leaving` from the moment it was told to release, or said that it cannot go on, until it is gone: its
-    mail is held then. `failure` says why it could not leave in order.
+    mail is held then. `failure` says why it could not leave in order. `successor` is to be made when it is
+    gone; else the held mail loads it again.
     """
 
-    __slots__ = ("failure", "held", "leaving", "ref", "waiting_for_end")
+    __slots__ = ("failure", "held", "leaving", "ref", "successor", "waiting_for_end")
 
     def __init__(self, ref: ActorRef[Any]) -> None:
         self.ref = ref
         self.leaving = False
         self.failure: ErrorInfo | None = None
+        self.successor: NewSession | None = None
         self.held: list[tuple[SessionCommand, pykka.Future[Any] | None]] = []
         self.waiting_for_end: list[pykka.Future[Any]] = []
+
+    def was_not_found(self) -> bool:
+        return self.failure is not None and self.failure.code is ErrorCode.SESSION_NOT_FOUND
 
 
 class RegistryActor(TrioActor):
@@ -105,9 +110,15 @@ class RegistryActor(TrioActor):
 
     def _create(self, session_id: str, new: NewSession) -> None:
         self._check_open()
-        if session_id in self._loaded:
+        loaded = self._loaded.get(session_id)
+        if loaded is None:
+            self.forward(self._load(session_id, new).ref, GetSnapshot())
+        elif loaded.was_not_found() and loaded.successor is None:
+            # Who asks for a session, hears that there is none and makes it, finds no trace of having asked.
+            loaded.successor = new
+            loaded.held.append((GetSnapshot(), self.defer()))
+        else:
             raise EngineError(ErrorCode.CONFLICT, f"there is a session {session_id} already")
-        self.forward(self._load(session_id, new).ref, GetSnapshot())
 
     def _deliver(self, session_id: str, command: SessionCommand) -> None:
         self._check_open()
@@ -187,7 +198,7 @@ class RegistryActor(TrioActor):
                 if reply is not None:
                     _settle(reply, self._refusal)
             return
-        next_ref = self._load(session_id, None).ref
+        next_ref = self._load(session_id, ended.successor).ref
         for command, reply in ended.held:
             self.forward(next_ref, command, reply)
 

@@ -15,6 +15,7 @@ from actors.events import AnswerStreamed, Event, MessageAdded, SessionStatusChan
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
+from tests.actors.persistence.difficult_stores import GatedStore
 from tests.actors.session.stage import Stage, bodies_until, open_stage
 
 
@@ -339,3 +340,10 @@ async def test_a_complete_answer_is_not_resumed() -> None:
         await stage.engine.run_turn("s", "hello")
 
         assert await code_of(stage.engine.resume_turn("s")) is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_a_session_that_was_not_there_a_moment_ago_can_be_made() -> None:
+    async with open_stage(store=GatedStore()) as stage:
+        for number in range(100):
+            assert await code_of(stage.engine.snapshot(f"s{number}")) is ErrorCode.SESSION_NOT_FOUND
+            await stage.create(f"s{number}")
