@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from datetime import UTC, datetime
+from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
@@ -110,3 +112,20 @@ def test_every_message_of_a_protocol_comes_back_as_it_went(union: Any) -> None:
 def test_a_message_cannot_be_changed(sample: msgspec.Struct) -> None:
     assert sample.__struct_config__.frozen
     assert sample.__struct_config__.tag is not None
+
+
+ACTORS = Path(__file__).parents[2] / "actors"
+SOURCES = [
+    path for package in ("session", "registry", "persistence") for path in (ACTORS / package).glob("*.py")
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_actors_never_wait_for_each_other_nor_look_into_each_other(path: Path) -> None:
+    called = {
+        node.func.attr
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+
+    assert not called & {"ask", "proxy"}

@@ -42,6 +42,7 @@ class GatedStore:
 
     def __init__(self) -> None:
         self._store = MemoryStore()
+        self.commits = 0
         self._gate = threading.Event()
         self._gate.set()
 
@@ -57,6 +58,7 @@ class GatedStore:
 
     def commit(self, writes: Sequence[SessionWrite]) -> tuple[ErrorInfo | None, ...]:
         self._gate.wait()
+        self.commits += 1
         return self._store.commit(writes)
 
     def load(self, session_id: str) -> StoredSession:
