@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 __all__ = ["get_logger"]
 
@@ -23,8 +24,18 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
+            _leave_record_fields_alone,
             structlog.stdlib.render_to_log_kwargs,
         ],
         cache_logger_on_first_use=True,
     )
     return logger
+
+
+# Those two are arguments of the logging call, and go to their places in the record.
+_RECORD_FIELDS = {*vars(logging.makeLogRecord({})), "message", "asctime"} - {"exc_info", "stack_info"}
+
+
+def _leave_record_fields_alone(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Rename what standard logging refuses in `extra`: a host may have bound `name` or `args`."""
+    return {f"{key}_" if key in _RECORD_FIELDS else key: value for key, value in event.items()}

@@ -19,7 +19,14 @@ import trio
 
 from actors.errors import EngineError, ErrorCode
 
-__all__ = ["FOREIGN_ERRORS", "foreign_error", "reported_error", "status_error", "without_secrets"]
+__all__ = [
+    "FOREIGN_ERRORS",
+    "endpoint_of",
+    "foreign_error",
+    "reported_error",
+    "status_error",
+    "without_secrets",
+]
 
 FOREIGN_ERRORS = (
     httpx.HTTPError,

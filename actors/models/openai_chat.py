@@ -9,6 +9,7 @@ from actors.errors import EngineError, ErrorCode
 from actors.models.base import Emit, ModelRequest
 from actors.models.event_stream import pump
 from actors.models.http import HttpPool
+from actors.models.http_errors import endpoint_of
 from actors.models.openai_chat_parser import OpenAIChatParser
 from actors.models.openai_chat_request import MaxTokensField, encode_request
 
@@ -80,8 +81,8 @@ class OpenAIChatModel:
             else:
                 raise EngineError(
                     ErrorCode.EXECUTION_FAILED,
-                    f"{self._url} answered with {content_type or 'no content type'} instead of an event "
-                    f"stream; does the base URL point at an OpenAI-compatible API?",
+                    f"{endpoint_of(self._url)} answered with {content_type or 'no content type'} instead "
+                    f"of an event stream; does the base URL point at an OpenAI-compatible API?",
                 )
 
     def _emit_whole(self, answer: bytes, emit: Emit) -> None:
@@ -93,7 +94,8 @@ class OpenAIChatModel:
             emit(tuple(parts))
         if parser.finish_reason is None:
             raise EngineError(
-                ErrorCode.EXECUTION_FAILED, f"{self._url} answered with JSON that is no chat completion"
+                ErrorCode.EXECUTION_FAILED,
+                f"{endpoint_of(self._url)} answered with JSON that is no chat completion",
             )
 
 
@@ -118,15 +120,22 @@ def _chat_completions(base_url: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
         raise EngineError(
-            ErrorCode.INVALID_ARGUMENT, f"the base URL {base_url!r} is not valid: {error}"
-        ) from error
+            ErrorCode.INVALID_ARGUMENT, f"the base URL {_without_secrets(base_url)!r} is not valid: {error}"
+        ) from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            f"the base URL {base_url!r} is not valid: it has to begin with http:// or https:// and a host",
+            f"the base URL {_without_secrets(base_url)!r} is not valid: "
+            f"it has to begin with http:// or https:// and a host",
         )
     path, question_mark, query = url.raw_path.partition(b"?")
     return url.copy_with(raw_path=path.rstrip(b"/") + b"/chat/completions" + question_mark + query)
+
+
+def _without_secrets(base_url: str) -> str:
+    """What may be shown of a URL that cannot be parsed: no user info, and no query."""
+    scheme, separator, rest = base_url.partition("?")[0].rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]
 
 
 def _sendable(api_key: str) -> str:

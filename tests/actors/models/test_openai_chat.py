@@ -480,3 +480,32 @@ async def test_a_body_that_its_encoding_does_not_fit_is_reported() -> None:
 
     assert error is not None
     assert error.code is ErrorCode.EXECUTION_FAILED
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", b"{}"])
+async def test_an_error_never_quotes_what_a_base_url_may_hide(body: bytes) -> None:
+    content_type = "text/html" if body.startswith(b"<") else "application/json"
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(200, headers={"content-type": content_type}, content=body)
+    )
+    async with HttpPool(transport=transport) as http:
+        model = OpenAIChatModel(
+            "openai:m", "m", base_url="http://bob:hunter2@127.0.0.1:9/v1?key=hunter3", http=http
+        )
+
+        with pytest.raises(EngineError) as caught:
+            await model.stream(ModelRequest(messages=()), lambda _: None)
+
+    assert "127.0.0.1:9" in caught.value.message
+    assert "hunter" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "base_url", ["bob:hunter2@host/v1", "ftp://bob:hunter2@host?key=hunter3", "http://"]
+)
+def test_a_base_url_that_is_no_url_is_refused_without_its_secrets(base_url: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        OpenAIChatModel("openai:m", "m", base_url=base_url, http=HttpPool())
+
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+    assert "hunter" not in caught.value.message
