@@ -151,10 +151,8 @@ def _check(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace, prompts: Prompts, model: str) -> RunPlan:
     if not arguments.resume:
         return new_plan(prompts, sessions=arguments.sessions, model=model)
-    run = None
-    if Path(arguments.store).exists():
-        with reading_store(arguments.store) as store:
-            run = store.latest_run()
+    with reading_store(arguments.store) as store:
+        run = store.latest_run()
     if run is None:
         raise _usage(f"{arguments.store} holds no run to resume: leave out --resume")
     return resumed_plan(

@@ -61,7 +61,7 @@ class SqliteStore:
                 `PERSISTENCE_FAILED` for a store that somebody else owns or has locked, and when the
                 medium fails. The message says what to do.
         """
-        path = path.resolve()  # a store has one lock, by whatever links it is reached
+        path = _resolved(path)
         if read_only:
             return cls(path, open_for_reading(path), None)
         return cls(path, *open_for_writing(path, create=create))
@@ -222,3 +222,13 @@ class SqliteStore:
             (log_start, sequence),
         ).fetchall()
         return grow(message, pieces)
+
+
+def _resolved(path: Path) -> Path:
+    """The path itself: a store has one lock, by whatever links it is reached."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, f"{path}: {error}; choose another path", path=str(path)
+        ) from None

@@ -89,6 +89,13 @@ def _reading_mode(path: Path) -> str:
 
 def _check_place(path: Path) -> bool:
     """Refuse what can never be a store; else, whether there is a file."""
+    try:
+        return _is_there(path)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        _refuse(path, f"{error.strerror or error}; choose another path")
+
+
+def _is_there(path: Path) -> bool:
     if not path.parent.is_dir():
         _refuse(path, f"there is no folder {path.parent}; create it or choose another path")
     if path.is_dir():

@@ -291,3 +291,22 @@ def test_a_file_without_permissions_is_refused(open_folder: Path) -> None:
 
     assert (writing["code"], reading["code"]) == (ErrorCode.INVALID_ARGUMENT, ErrorCode.INVALID_ARGUMENT)
     assert [file.name for file in open_folder.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_path_that_leads_in_a_circle_is_refused(tmp_path: Path, read_only: bool) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+
+    with pytest.raises(EngineError) as caught:
+        SqliteStore.open(tmp_path / "a", read_only=read_only)
+
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path, read_only: bool) -> None:
+    with pytest.raises(EngineError) as caught:
+        SqliteStore.open(tmp_path / ("x" * 300), read_only=read_only)
+
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
