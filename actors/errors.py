@@ -13,8 +13,7 @@ __all__ = ["EngineError", "ErrorCode", "ErrorInfo"]
 class ErrorCode(StrEnum):
     """Every code that an `EngineError` can carry.
 
-    The first eleven and their `retryable` flags are those of REQUIREMENTS.md S0-137..149; the rest are
-    the additions of X31.
+    The first eleven are what a turn can end with, the rest what a command can be refused with.
     """
 
     NETWORK_ERROR = "NETWORK_ERROR"

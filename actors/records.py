@@ -27,7 +27,7 @@ __all__ = [
 
 
 class SessionStatus(StrEnum):
-    """Where a session stands (REQUIREMENTS.md X06). Ready for a turn: all but the first three."""
+    """Where a session stands. It is ready for a turn in all but the first three."""
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -15,7 +15,8 @@ from actors.upstream.settings import UpstreamSettings
 
 __all__ = ["COMMAND", "UpstreamProcess", "command_arguments", "open_upstream_process"]
 
-COMMAND = (sys.executable, "-m", "actors.cli", "upstream")
+# -P: not what the current folder happens to have under the name of our package.
+COMMAND = (sys.executable, "-P", "-m", "actors.cli", "upstream")
 """Starts an endpoint; options follow."""
 
 _START_SECONDS = 30.0
