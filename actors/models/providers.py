@@ -93,13 +93,18 @@ def language_model(
             f"{spec!r} names no model; write provider:model, for example {provider_name}:"
             f"{'echo' if provider is None else '<model>'}",
         )
-    if provider is None:
-        return ScriptedModel(name=spec)
-    build = WIRES.get(wire or provider.wire)
-    if build is None:
+    if wire and wire not in WIRES:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT, f"there is no wire {wire!r}; known are {', '.join(sorted(WIRES))}"
         )
+    if provider is None:
+        if base_url or wire:
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{spec} answers in this process: leave out the base URL and the wire",
+            )
+        return ScriptedModel(name=spec)
+    build = WIRES[wire or provider.wire]
     if base_url:
         provider = msgspec.structs.replace(provider, base_url=base_url, max_tokens_field="max_tokens")
     elif provider.key_variable and not api_key:

@@ -122,3 +122,10 @@ async def test_a_missing_key_is_answered_with_where_it_is_usually_kept() -> None
 
 async def test_a_key_with_no_provider_behind_it_is_never_shown() -> None:
     assert "sk-secret" not in str(await refusal("nobody:m", api_key="sk-secret"))
+
+
+@pytest.mark.parametrize("option", [{"wire": "nope"}, {"wire": "openai-chat"}, {"base_url": "http://h"}])
+async def test_a_model_in_this_process_takes_no_wire_and_no_base_url(option: dict[str, str]) -> None:
+    error = await refusal("scripted:echo", **option)
+
+    assert error.code is ErrorCode.INVALID_ARGUMENT
