@@ -138,6 +138,8 @@ class RunCrew:
                 if error.code is not ErrorCode.ABORTED:  # stopped before anything of it was stored
                     self._refused(session, turn_index, error.info)
                 break
+            if outcome.status is SessionStatus.ABORTED and not self._stopping:
+                outcome = _crashed(outcome)
             self._ended(turn_index, outcome)
             if outcome.status is not SessionStatus.COMPLETED:
                 break  # the next question builds on this answer
@@ -185,3 +187,12 @@ class RunCrew:
         self._log = None
         self.output_is_whole = False
         self._notices.warn(f"{error.message}: the run goes on, and --resume writes what is missing there")
+
+
+def _crashed(outcome: TaskOutcome) -> TaskOutcome:
+    """The outcome of a turn that ended as if it had been stopped, while nobody but the crew stops turns.
+
+    Its session crashed before anybody waited for the turn, and was loaded again to say how it ended.
+    """
+    error = ErrorInfo(ErrorCode.EXECUTION_FAILED, "the session crashed; what it had answered is kept")
+    return msgspec.structs.replace(outcome, status=SessionStatus.FAILED, error=error)

@@ -75,7 +75,10 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "turns"
 
 
-async def test_a_session_that_crashes_fails_its_turn_and_no_other(output: Path) -> None:
+@pytest.mark.parametrize(
+    "_", range(10)
+)  # the crash comes now before the crew waits for the turn, now after
+async def test_a_session_that_crashes_fails_its_turn_and_no_other(output: Path, _: int) -> None:
     async with open_engine(store=MemoryStore(), model_for=lambda _: Poison()) as engine:
         crew = await work(engine, plan_of(("well", "still well"), ("poison", "never asked")), output)
 
