@@ -44,6 +44,10 @@ def decide(  # noqa: C901 - a table, one line a message
     match message:
         case _ if state.failure is not None:
             return [Refused(request, state.failure)]
+        # First, as one comes with every read of the network, and a pattern that does not match a Struct
+        # takes 0.2 us. Only a running turn takes parts, and a session has one only when it is ready.
+        case PartsArrived(task_id, parts):
+            return answering.parts_arrived(state, task_id, parts, now)
         case SessionLoaded(stored):
             return _loaded(state, stored, now)
         case LoadFailed(_, error):
@@ -82,8 +86,6 @@ def decide(  # noqa: C901 - a table, one line a message
             return admission.slot_queued(state, task_id, number, now)
         case SlotRefused(task_id, error):
             return admission.slot_refused(state, task_id, error)
-        case PartsArrived(task_id, parts):
-            return answering.parts_arrived(state, task_id, parts, now)
         case TurnEnded(task_id, error):
             return answering.turn_ended(state, task_id, error, now)
         case _:
