@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -57,7 +56,7 @@ class SessionState:
         self.releasing = False
         self.failure: ErrorInfo | None = None
         self._stash: list[tuple[SessionMessage, int]] = []
-        self._after_save: deque[tuple[int, Continuation]] = deque()
+        self._after_save: list[tuple[int, Continuation]] = []  # an empty deque takes 0.8 kB
 
     # -- durable changes --
 
@@ -72,7 +71,7 @@ class SessionState:
         self.saved_revision = revision
         effects: list[Effect] = []
         while self._after_save and self._after_save[0][0] <= revision:
-            effects += self._after_save.popleft()[1](self, now)
+            effects += self._after_save.pop(0)[1](self, now)
         return effects
 
     def known_record(self) -> SessionRecord:
