@@ -1,0 +1,76 @@
+"""The benchmarks run and report what they promise. What they measure gates nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+CHECKOUT = Path(__file__).parents[1]
+LIMIT_SECONDS = 120.0
+"""Where a test gives up: long, as other work on the machine slows a benchmark down."""
+
+SETTING = {"question", "python", "machine", "cores", "versions", "bias"}
+
+
+def report_of(module: str) -> dict[str, Any]:
+    """What the quick run of a benchmark reports."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--quick", "--json"],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return msgspec.json.decode(done.stdout)
+
+
+def test_engine_cost_sets_every_variant_beside_the_bare_loop() -> None:
+    report = report_of("benchmarks.engine_cost")
+
+    assert report.keys() == SETTING | {"turns", "target_ratio", "rows"}
+    rows = {row["variant"]: row for row in report["rows"]}
+    assert rows.keys() == {"naive", "wire", "engine"}
+    assert len({row["events"] for row in rows.values()}) == 1
+    assert all(
+        row.keys()
+        == {
+            "sessions",
+            "variant",
+            "rounds",
+            "events",
+            "cpu_us",
+            "bare_us",
+            "ratio",
+            "ratio_low",
+            "ratio_high",
+            "endpoint_us",
+            "wall_seconds",
+            "bare_wall_seconds",
+            "ideal_seconds",
+        }
+        for row in rows.values()
+    )
+
+
+def test_session_memory_reports_streaming_and_idle_sessions() -> None:
+    report = report_of("benchmarks.session_memory")
+
+    assert report.keys() == SETTING | {
+        "target_streaming_bytes",
+        "target_idle_bytes",
+        "streaming",
+        "idle",
+    }
+    assert [row["variant"] for row in report["streaming"]] == ["bare", "wire", "engine"]
+    assert all(
+        row.keys() == {"sessions", "variant", "bytes_per_session", "over_bare_bytes"}
+        for row in report["streaming"]
+    )
+    assert [row.keys() for row in report["idle"]] == [{"sessions", "bytes_per_session"}]
