@@ -72,7 +72,7 @@ class SqliteStore:
 
     def commit(self, writes: Sequence[SessionWrite]) -> tuple[ErrorInfo | None, ...]:
         with self._writing():
-            commit = SqliteCommit(self._connection)
+            commit = SqliteCommit(self._connection, writes)
             verdicts = tuple(commit.apply(write) for write in writes)
             commit.finish()
         return verdicts

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,19 +24,45 @@ It takes one answer that is never finished, because its session crashed and nobo
 log from being trimmed.
 """
 
+T = TypeVar("T")
+
+_ROWS_PER_STATEMENT = 500
+
 _encoder = msgspec.json.Encoder()
 _message_decoder = msgspec.json.Decoder(Message)
+
+
+class _StoredSession:
+    """A session's row, as this transaction sees it."""
+
+    __slots__ = ("epoch", "new_messages", "new_turns", "number", "revision")
+
+    def __init__(self, number: int, epoch: int, revision: int) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.revision = revision
+        self.new_messages = 0
+        self.new_turns = 0
+
+
+class _StoredMessage(NamedTuple):
+    """A message's row, as this transaction sees it."""
+
+    sequence: int
+    is_turn: bool
+    takes_text: bool
 
 
 class SqliteCommit:
     """The changes of one transaction; its owner begins and ends the transaction.
 
-    Streamed text is collected, so that a message gets one row in the log however many pieces and writes
-    it comes in; `finish` writes those rows. Nothing outlives the transaction: a commit that fails leaves
-    no state to repair.
+    Python lets go of its lock around every step of a statement, and where another thread computes it may be
+    milliseconds until a writer has it back. So what all writes have in common is one statement for all of
+    them: the look-ups are made at the beginning, and `finish` writes what was collected. Nothing outlives
+    the transaction: a commit that fails leaves no state to repair.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, writes: Sequence[SessionWrite]) -> None:
         self._connection = connection
         # Larger than any position that a row has or a message refers to. The log may be empty while a
         # message takes text, so its own largest position is not enough.
@@ -45,54 +74,113 @@ class SqliteCommit:
             )
             """
         ).fetchone()[0]
+        self._sessions = self._find_sessions(writes)
+        self._messages = self._find_messages(writes)
+        self._changed: dict[int, _StoredSession] = {}
         self._appended: dict[int, list[AppendText]] = {}
-        self._rows_taking_text: dict[tuple[int, str], int | None] = {}
         self._stopped_taking_text = False
 
     def apply(self, write: SessionWrite) -> ErrorInfo | None:
-        """Apply one write, or say why it is refused, as `Store.commit` does."""
-        found: tuple[int, int, int] | None = self._connection.execute(
-            """
-            SELECT number, epoch, revision FROM sessions JOIN heads ON heads.session = sessions.number
-            WHERE session_id = ?
-            """,
-            (write.session_id,),
-        ).fetchone()
-        if found is None:
+        """Apply one of the writes that were announced, or say why it is refused, as `Store.commit` does."""
+        session = self._sessions.get(write.session_id)
+        if session is None:
             verdict = judge(write, None, lambda _: False)
         else:
-            number, epoch, revision = found
+            number = session.number
             verdict = judge(
                 write,
-                Head(epoch, revision),
+                Head(session.epoch, session.revision),
                 lambda message_id: self._taking_text(number, message_id) is not None,
             )
         if isinstance(verdict, ErrorInfo):
             return verdict
         if verdict is Verdict.APPLY:
-            self._apply_ops(write, self._create_session(write) if found is None else found[0])
+            self._apply_ops(write, session or self._create_session(write))
         return None
 
     def finish(self) -> None:
         """Write what was collected. Call it once, after the last write."""
+        self._connection.execute(
+            """
+            UPDATE heads SET revision = json_extract(changed.value, '$[1]') FROM json_each(?) AS changed
+            WHERE session = json_extract(changed.value, '$[0]')
+            """,
+            (json.dumps([(session.number, session.revision) for session in self._changed.values()]),),
+        )
         self._connection.executemany(
-            "INSERT INTO appended (position, message, text, thought) VALUES (?, ?, ?, ?)",
+            "UPDATE sessions SET messages = messages + ?, turns = turns + ? WHERE number = ?",
             [
-                (
-                    position,
-                    message,
-                    "".join(piece.text for piece in pieces),
-                    "".join(piece.thought for piece in pieces),
-                )
-                for position, (message, pieces) in enumerate(self._appended.items(), self._log_end)
+                (session.new_messages, session.new_turns, session.number)
+                for session in self._changed.values()
+                if session.new_messages or session.new_turns
             ],
         )
+        rows = [
+            (
+                position,
+                message,
+                "".join(piece.text for piece in pieces),
+                "".join(piece.thought for piece in pieces),
+            )
+            for position, (message, pieces) in enumerate(self._appended.items(), self._log_end)
+        ]
+        for some in _in_chunks(rows):
+            self._connection.execute(
+                f"INSERT INTO appended (position, message, text, thought) {_values(some)}",
+                [value for row in some for value in row],
+            )
         if self._stopped_taking_text:
             self._trim_log()
         if self._appended:
             self._limit_log()
 
-    def _create_session(self, write: SessionWrite) -> int:
+    def _find_sessions(self, writes: Sequence[SessionWrite]) -> dict[str, _StoredSession]:
+        wanted = list(dict.fromkeys(write.session_id for write in writes))
+        found: dict[str, _StoredSession] = {}
+        for some in _in_chunks(wanted):
+            rows = self._ask_once(
+                f"""
+                WITH wanted (place, session_id) AS ({_values(some, places=True)})
+                SELECT json_group_array(json_array(place, number, epoch, revision))
+                FROM wanted CROSS JOIN sessions USING (session_id) JOIN heads ON session = number
+                """,  # noqa: S608 - only question marks and numbers are put in
+                some,
+            )
+            for place, number, epoch, revision in rows:
+                found[some[place]] = _StoredSession(number, epoch, revision)
+        return found
+
+    def _find_messages(self, writes: Sequence[SessionWrite]) -> dict[tuple[int, str], _StoredMessage]:
+        wanted: dict[tuple[int, str], None] = {}
+        for write in writes:
+            session = self._sessions.get(write.session_id)
+            if session is None:
+                continue
+            for op in write.ops:
+                if isinstance(op, PutMessage):
+                    wanted[session.number, op.message.message_id] = None
+                elif isinstance(op, AppendText):
+                    wanted[session.number, op.message_id] = None
+        found: dict[tuple[int, str], _StoredMessage] = {}
+        for some in _in_chunks(list(wanted)):
+            rows = self._ask_once(
+                f"""
+                WITH wanted (place, session, message_id) AS ({_values(some, places=True)})
+                SELECT json_group_array(json_array(place, sequence, role = ?, log_start IS NOT NULL))
+                FROM wanted CROSS JOIN messages USING (session, message_id)
+                """,  # noqa: S608 - only question marks and numbers are put in
+                [*(value for key in some for value in key), Role.USER],
+            )
+            for place, sequence, is_turn, takes in rows:
+                found[some[place]] = _StoredMessage(sequence, bool(is_turn), bool(takes))
+        return found
+
+    def _ask_once(self, query: str, values: Sequence[object]) -> list[tuple[int, ...]]:
+        """The rows of whole numbers that a query gives as one JSON text, in one step."""
+        (rows,) = self._connection.execute(query, values).fetchone()
+        return json.loads(rows)
+
+    def _create_session(self, write: SessionWrite) -> _StoredSession:
         creation = write.ops[0]
         assert isinstance(creation, PutSession)
         number = self._connection.execute(
@@ -105,30 +193,22 @@ class SqliteCommit:
         ).lastrowid
         assert number is not None
         self._connection.execute("INSERT INTO heads (session, epoch, revision) VALUES (?, 1, 0)", (number,))
-        return number
+        session = self._sessions[write.session_id] = _StoredSession(number, 1, 0)
+        return session
 
-    def _apply_ops(self, write: SessionWrite, session: int) -> None:
-        new_messages = new_turns = 0
+    def _apply_ops(self, write: SessionWrite, session: _StoredSession) -> None:
         for op in write.ops:
             match op:
                 case PutSession(record=record):
-                    self._put_session(session, record)
+                    self._put_session(session.number, record)
                 case PutMessage(message=message):
-                    messages, turns = self._put_message(session, message)
-                    new_messages += messages
-                    new_turns += turns
+                    self._put_message(session, message)
                 case AppendText(message_id=message_id):
-                    message = self._taking_text(session, message_id)
+                    message = self._taking_text(session.number, message_id)
                     assert message is not None  # `judge` asked
                     self._appended.setdefault(message, []).append(op)
-        if new_messages or new_turns:
-            self._connection.execute(
-                "UPDATE sessions SET messages = messages + ?, turns = turns + ? WHERE number = ?",
-                (new_messages, new_turns, session),
-            )
-        self._connection.execute(
-            "UPDATE heads SET revision = ? WHERE session = ?", (write.revision, session)
-        )
+        session.revision = write.revision
+        self._changed[session.number] = session
 
     def _put_session(self, session: int, record: SessionRecord) -> None:
         self._connection.execute(
@@ -140,60 +220,52 @@ class SqliteCommit:
             (*_session_columns(record), session),
         )
 
-    def _put_message(self, session: int, message: Message) -> tuple[int, int]:
-        """Insert or replace a message's row; how many messages and turns the session has more."""
-        log_start = self._log_end if takes_text(message) else None
+    def _put_message(self, session: _StoredSession, message: Message) -> None:
+        """Insert or replace a message's row."""
+        takes = takes_text(message)
         columns = (
             message.parent_id,
             message.role,
             message.content.__struct_config__.tag,
             message.state,
             utc_text(message.created_at),
-            log_start,
+            self._log_end if takes else None,
             _encoder.encode(message).decode(),
         )
-        turn = message.role is Role.USER
-        self._rows_taking_text.pop((session, message.message_id), None)
-        before: tuple[int, str, int | None] | None = self._connection.execute(
-            "SELECT sequence, role, log_start FROM messages WHERE session = ? AND message_id = ?",
-            (session, message.message_id),
-        ).fetchone()
+        is_turn = message.role is Role.USER
+        key = (session.number, message.message_id)
+        before = self._messages.get(key)
         if before is None:
-            self._connection.execute(
+            sequence = self._connection.execute(
                 """
                 INSERT INTO messages
                     (parent_id, role, kind, state, created_at, log_start, body, session, message_id)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (*columns, session, message.message_id),
+                (*columns, *key),
+            ).lastrowid
+            assert sequence is not None
+            session.new_messages += 1
+            session.new_turns += is_turn
+        else:
+            sequence = before.sequence
+            self._appended.pop(sequence, None)
+            self._stopped_taking_text |= before.takes_text
+            self._connection.execute(
+                """
+                UPDATE messages SET parent_id = ?, role = ?, kind = ?, state = ?, created_at = ?,
+                    log_start = ?, body = ?
+                WHERE sequence = ?
+                """,
+                (*columns, sequence),
             )
-            return 1, int(turn)
-        sequence, role, previous_log_start = before
-        self._appended.pop(sequence, None)
-        self._stopped_taking_text |= previous_log_start is not None
-        self._connection.execute(
-            """
-            UPDATE messages SET parent_id = ?, role = ?, kind = ?, state = ?, created_at = ?, log_start = ?,
-                body = ?
-            WHERE sequence = ?
-            """,
-            (*columns, sequence),
-        )
-        return 0, turn - (role == Role.USER)
+            session.new_turns += is_turn - before.is_turn
+        self._messages[key] = _StoredMessage(sequence, is_turn, takes)
 
     def _taking_text(self, session: int, message_id: str) -> int | None:
-        """The row of a message that takes text. Remembered, as pieces of one answer come in crowds."""
-        key = (session, message_id)
-        if key not in self._rows_taking_text:
-            found: tuple[int] | None = self._connection.execute(
-                """
-                SELECT sequence FROM messages
-                WHERE session = ? AND message_id = ? AND log_start IS NOT NULL
-                """,
-                key,
-            ).fetchone()
-            self._rows_taking_text[key] = found[0] if found else None
-        return self._rows_taking_text[key]
+        """The row of a message, if that takes text."""
+        message = self._messages.get((session, message_id))
+        return message.sequence if message is not None and message.takes_text else None
 
     def _trim_log(self) -> None:
         """Remove the beginning of the log, up to the oldest answer that still grows.
@@ -244,6 +316,21 @@ class SqliteCommit:
             ],
         )
         self._connection.execute("DELETE FROM appended WHERE position < ?", (before,))
+
+
+def _values(rows: Sequence[Sequence[object] | str], *, places: bool = False) -> str:
+    """A VALUES clause with a parameter for each value; with `places`, each row begins with its number."""
+    width = 1 if isinstance(rows[0], str) else len(rows[0])
+    parameters = ", ".join("?" * width)
+    return "VALUES " + ", ".join(
+        f"({place}, {parameters})" if places else f"({parameters})" for place in range(len(rows))
+    )
+
+
+def _in_chunks(rows: list[T]) -> Iterator[list[T]]:
+    """Few enough rows at a time for the parameters that SQLite takes in one statement."""
+    for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+        yield rows[start : start + _ROWS_PER_STATEMENT]
 
 
 def decode_message(body: str) -> Message:
