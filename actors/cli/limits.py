@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import resource
+import sys
 
 from actors.errors import EngineError, ErrorCode
 
-__all__ = ["raise_open_files_limit", "require_open_files", "tune_collector"]
+__all__ = ["raise_open_files_limit", "require_open_files", "tune_process"]
 
 _MACOS_OPEN_MAX = 10_240
 
@@ -40,7 +41,12 @@ def require_open_files(connections: int) -> None:
         )
 
 
-def tune_collector() -> None:
-    """Make the garbage collector rare: thousands of tasks make each of its passes slow, and few cycles."""
+def tune_process() -> None:
+    """Fit the interpreter to thousands of tasks and one busy thread.
+
+    The garbage collector becomes rare: so many tasks make each of its passes slow, and few cycles. Threads
+    wait a tenth of the usual time for the interpreter's lock, so that the store's commits keep up.
+    """
     gc.freeze()
     gc.set_threshold(100_000, 50, 1000)
+    sys.setswitchinterval(0.0005)

@@ -19,7 +19,7 @@ from actors.cli.arguments import (
     engine_settings,
     positive,
 )
-from actors.cli.limits import require_open_files, tune_collector
+from actors.cli.limits import require_open_files, tune_process
 from actors.cli.prompts import Prompts, demo_prompts, read_prompts
 from actors.cli.run_crew import RunCrew
 from actors.cli.run_notices import RunNotices
@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     max_concurrent = min(arguments.max_concurrent or _MOST_AT_ONCE_BY_DEFAULT, len(plan.sessions))
     require_open_files(max_concurrent)
     settings = msgspec.structs.replace(settings, max_concurrent=max_concurrent)
-    tune_collector()
+    tune_process()
     signals = RunSignals()
     crew = trio.run(_run, arguments, plan, settings, signals)
     if crew is None:

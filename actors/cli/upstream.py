@@ -11,7 +11,7 @@ import msgspec
 import trio
 
 from actors.cli.arguments import Subparsers
-from actors.cli.limits import raise_open_files_limit, tune_collector
+from actors.cli.limits import raise_open_files_limit, tune_process
 from actors.cli.status import ExitStatus
 from actors.errors import EngineError
 from actors.upstream.faults import Fault, fault_named
@@ -113,7 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     raise_open_files_limit()
     upstream = Upstream(settings_from(arguments))
-    tune_collector()
+    tune_process()
     return trio.run(_serve, upstream, arguments)
 
 
