@@ -40,7 +40,7 @@ import trio
 from httpx_sse import EventSource
 
 from actors.answer import AnswerBuilder
-from actors.cli.limits import raise_open_files_limit, tune_collector
+from actors.cli.limits import raise_open_files_limit, tune_process
 from actors.conversation import Message, Role, Text
 from actors.engine import open_engine
 from actors.models.base import ModelRequest
@@ -62,7 +62,7 @@ BIAS = (
     "against the engine: answers are short, so that an event bears a large share of its turn's commits",
     "for the bare loop: where the core is full, it reads several events at once, which is cheaper",
     "for the slower of two: when the other has ended, it has the core to itself",
-    "for neither: all on loopback, the collector tuned alike, the endpoint on another core if there is one",
+    "for neither: all on loopback, interpreters tuned alike, the endpoint on another core if there is one",
 )
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 CORES = len(_CORES) or os.cpu_count() or 1
@@ -282,7 +282,7 @@ class Cost(msgspec.Struct, frozen=True):
 def run_variant(name: str, load: Load) -> Cost:
     """Run a variant in this process, which is to do nothing else."""
     tally = Tally()
-    tune_collector()
+    tune_process()
     cpu_before, began = _cpu_seconds(), time.perf_counter()
     trio.run(VARIANTS[name], load, tally)
     return Cost(

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from actors.cli.limits import raise_open_files_limit, tune_collector
+from actors.cli.limits import raise_open_files_limit, tune_process
 from actors.engine import open_engine
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
@@ -229,7 +229,7 @@ def main() -> None:
     raise_open_files_limit()
     if options.load:
         pin_to_client_core()
-        tune_collector()
+        tune_process()
         load = msgspec.json.decode(options.load, type=Load)
         if options.streaming:
             print(trio.run(rss_while_streaming, options.streaming, load, options.events))
