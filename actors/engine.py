@@ -17,7 +17,6 @@ from actors.errors import EngineError, ErrorCode
 from actors.events import TaskOutcome
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
-from actors.models.providers import language_model
 from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
 from actors.persistence.protocol import Flush, GetLatestRun, ListSessions, PutRun, ReadSession
@@ -72,6 +71,8 @@ _log = get_logger("engine")
 
 EVENTS_KEPT_PER_SUBSCRIBER = 1000
 
+_LONGEST_SESSION_ID = 200
+
 
 class Engine:
     """Many chat sessions. Made by `open_engine` or `start_engine`.
@@ -86,15 +87,14 @@ class Engine:
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
         http: HttpPool,
-        find_model: ModelFor,
         default_model: str,
     ) -> None:
         self._system = system
         self._registry = registry
         self._persistence = persistence
         self._http = http
-        self._find_model = find_model
         self._default_model = default_model
+        self._closed = False
 
     # --- sessions -----------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Engine:
         """Make a session; it is durable when this returns. `CONFLICT` if the id is taken."""
         new = NewSession(title=title, model=model or self._default_model, system_prompt=system_prompt)
         snapshot: SessionSnapshot = await self._ask_registry(
-            CreateSession(session_id or str(uuid.uuid4()), new)
+            CreateSession(str(uuid.uuid4()) if session_id is None else _checked(session_id), new)
         )
         return snapshot
 
@@ -143,8 +143,11 @@ class Engine:
         return snapshot
 
     async def release_session(self, session_id: str) -> None:
-        """Unload a session. It stays in the store, and the next command loads it again."""
-        await self._ask_registry(ReleaseSession(session_id))
+        """Unload a session, aborting its turn if one is unfinished.
+
+        It stays in the store, and the next command loads it again.
+        """
+        await self._ask_registry(ReleaseSession(_checked(session_id)))
 
     @asynccontextmanager
     async def events(self, session_id: str) -> AsyncGenerator[Subscription, None]:
@@ -157,7 +160,7 @@ class Engine:
         try:
             subscriber = self._system.spawn_named(name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER)
         except SystemClosedError:
-            raise EngineError(ErrorCode.SESSION_INVALID, "the engine is closed") from None
+            raise _closed_error() from None
         try:
             snapshot: SessionSnapshot = await self._deliver(session_id, Subscribe(name))
             yield Subscription(snapshot, subscriber)
@@ -178,54 +181,66 @@ class Engine:
         """What went over HTTP so far. May be called at any time, from any thread."""
         return self._http.statistics()
 
-    def check_model(self, name: str) -> None:
-        """Raise what a turn with the model `provider:model` would be refused with, if anything."""
-        self._find_model(name)
-
     # --- the store ----------------------------------------------------------------------------------
 
     async def list_sessions(self) -> tuple[SessionSummary, ...]:
         """All stored sessions, the oldest first."""
-        summaries: tuple[SessionSummary, ...] = await _asked(self._persistence, ListSessions())
+        summaries: tuple[SessionSummary, ...] = await self._ask(self._persistence, ListSessions())
         return summaries
 
     async def read_session(self, session_id: str) -> StoredSession:
         """A session as it is stored, all branches, without loading it."""
-        stored: StoredSession = await _asked(self._persistence, ReadSession(session_id))
+        stored: StoredSession = await self._ask(self._persistence, ReadSession(_checked(session_id)))
         return stored
 
     async def put_run(self, run: RunRecord) -> None:
         """Remember a run of many sessions; durable when this returns."""
-        await _asked(self._persistence, PutRun(run))
+        await self._ask(self._persistence, PutRun(run))
 
     async def latest_run(self) -> RunRecord | None:
-        run: RunRecord | None = await _asked(self._persistence, GetLatestRun())
+        run: RunRecord | None = await self._ask(self._persistence, GetLatestRun())
         return run
 
     async def flush(self) -> None:
         """Return when everything that happened before is durable."""
-        await _asked(self._persistence, Flush())
+        await self._ask(self._persistence, Flush())
 
     async def close(self) -> None:
         """Abort what runs, unload every session, flush. The engine takes no commands after it."""
+        self._closed = True
         await self._ask_registry(CloseAll())
         await self.flush()
 
     # --- asking -------------------------------------------------------------------------------------
 
     async def _deliver(self, session_id: str, command: SessionCommand) -> Any:
-        return await self._ask_registry(Deliver(session_id, command))
+        return await self._ask_registry(Deliver(_checked(session_id), command))
 
     async def _ask_registry(self, message: Any) -> Any:
-        return await _asked(self._registry, message)
+        return await self._ask(self._registry, message)
+
+    async def _ask(self, ref: ActorRef[Any], message: Any) -> Any:
+        """Ask, and translate: an actor that ended is a failure of the engine's, and worth another try."""
+        try:
+            return await ref.ask(message, block=False)
+        except pykka.ActorDeadError as error:
+            if self._closed:
+                raise _closed_error() from None
+            raise EngineError(ErrorCode.EXECUTION_FAILED, f"no answer: {error}") from None
 
 
-async def _asked(ref: ActorRef[Any], message: Any) -> Any:
-    """Ask, and translate: an actor that ended is a failure of the engine's, and worth another try."""
-    try:
-        return await ref.ask(message, block=False)
-    except pykka.ActorDeadError as error:
-        raise EngineError(ErrorCode.EXECUTION_FAILED, f"no answer: {error}") from None
+def _closed_error() -> EngineError:
+    return EngineError(ErrorCode.SESSION_INVALID, "the engine is closed: it takes no more commands")
+
+
+def _checked(session_id: str) -> str:
+    """A session id that every store can keep and every terminal can show."""
+    if not session_id or len(session_id) > _LONGEST_SESSION_ID or not session_id.isprintable():
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"a session id has 1 to {_LONGEST_SESSION_ID} printable characters: not {session_id[:40]!a}",
+        )
+    return session_id
 
 
 @asynccontextmanager
@@ -257,6 +272,8 @@ async def _engine_on(
 ) -> AsyncGenerator[Engine, None]:
     async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
         find_model = model_for or _models_of(settings, http)
+        if model_for is None:
+            find_model(settings.model)  # a wrong one is told before there is a store for it
         opened = await _open_store(settings.store) if store is None else store
         persistence = system.spawn_named(
             "persistence",
@@ -284,7 +301,7 @@ async def _engine_on(
             max_concurrent=settings.max_concurrent,
             max_queue_size=settings.max_queue_size,
         )
-        engine = Engine(system, registry, persistence, http, find_model, settings.model)
+        engine = Engine(system, registry, persistence, http, settings.model)
         try:
             yield engine
         finally:
@@ -311,17 +328,9 @@ def _models_of(settings: EngineSettings, http: HttpPool) -> ModelFor:
     models: dict[str, LanguageModel] = {}
 
     def model_for(name: str) -> LanguageModel:
-        model = models.get(name)
-        if model is None:
-            provider = name.partition(":")[0]
-            model = models[name] = language_model(
-                name,
-                http=http,
-                base_url=settings.base_url,
-                api_key=settings.api_keys.get(provider, ""),
-                wire=settings.wire,
-            )
-        return model
+        if name not in models:
+            models[name] = settings.model_for(name, http)
+        return models[name]
 
     return model_for
 
@@ -339,7 +348,10 @@ class EngineThread:
 
     def call(self, function: Callable[..., Awaitable[R]], *args: Any) -> R:
         """Run `await function(*args)` in the engine's thread and block for its result."""
-        return self._thread.call(function, *args)
+        try:
+            return self._thread.call(function, *args)
+        except SystemClosedError:
+            raise _closed_error() from None
 
     def stop(self) -> None:
         """Close the engine in order and end its thread. Idempotent."""

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from actors.models.providers import PROVIDERS
+from actors.errors import EngineError, ErrorCode
+from actors.models.base import LanguageModel
+from actors.models.http import HttpPool
+from actors.models.providers import PROVIDERS, language_model
 
 __all__ = ["EngineSettings", "api_keys_from_environment"]
 
@@ -22,7 +25,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     - `max_concurrent`: how many turns run at once; `max_queue_size`: how many more may wait for a slot.
     - `persist_throttle_seconds`: streamed text is at most so old on disk.
     - `silence_timeout_seconds`: a model that says nothing for so long has failed.
-    - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled.
+    - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled; only a store that hangs
+      in a call is waited for.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT`, naming the setting that is out of range.
     """
 
     store: str | None = None
@@ -35,6 +42,34 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     persist_throttle_seconds: float = 0.5
     silence_timeout_seconds: float = 60.0
     shutdown_budget_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("max_concurrent", 1),
+            ("max_queue_size", 0),
+            ("persist_throttle_seconds", 0),
+            ("silence_timeout_seconds", 0),
+            ("shutdown_budget_seconds", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise EngineError(
+                    ErrorCode.INVALID_ARGUMENT,
+                    f"{name} must be at least {least}, not {getattr(self, name)}",
+                )
+
+    def model_for(self, name: str, http: HttpPool) -> LanguageModel:
+        """The model `provider:model` at the endpoint, and with the key, that these settings name.
+
+        Raises:
+            EngineError: as `language_model` does.
+        """
+        return language_model(
+            name,
+            http=http,
+            base_url=self.base_url,
+            api_key=self.api_keys.get(name.partition(":")[0], ""),
+            wire=self.wire,
+        )
 
     def __repr__(self) -> str:
         """Without the keys."""

@@ -30,11 +30,9 @@ from actors.cli.stored_session import stored_session
 from actors.conversation import MessageState
 from actors.engine import EngineThread, start_engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.models.http import HttpPool
-from actors.models.providers import language_model
 from actors.records import SessionStatus, StoredSession
-from actors.session.tree import ConversationTree
 from actors.settings import EngineSettings
+from actors.tree import ConversationTree
 
 with contextlib.suppress(ImportError):  # some builds of Python lack it
     import readline as readline  # gives input() line editing and history
@@ -77,7 +75,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.session is not None:
         stored = stored_session(arguments.store, arguments.session)
     settings = _settings(arguments, stored)
-    _check_model(settings)
     _use_lenient_input()
     interrupts = Interrupts()
     # The engine ends first, and with it the call that the helper may still be in.
@@ -103,17 +100,6 @@ def _settings(arguments: argparse.Namespace, stored: StoredSession | None) -> En
                 f"or leave out SESSION to begin another",
             )
     return engine_settings(arguments, store=arguments.store, default_model=default_model)
-
-
-def _check_model(settings: EngineSettings) -> None:
-    """Refuse a model that no turn could use, before a store is made for it."""
-    language_model(
-        settings.model,
-        http=HttpPool(),
-        base_url=settings.base_url,
-        api_key=settings.api_keys.get(settings.model.partition(":")[0], ""),
-        wire=settings.wire,
-    )
 
 
 def _use_lenient_input() -> None:

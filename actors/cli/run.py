@@ -32,8 +32,6 @@ from actors.cli.stored_session import reading_store
 from actors.cli.turn_log import TurnLog
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
-from actors.models.http import HttpPool
-from actors.models.providers import language_model
 from actors.settings import EngineSettings
 from actors.upstream.process import open_upstream_process
 from actors.upstream.settings import UpstreamSettings
@@ -105,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         TurnLog.check(arguments.output)
     max_concurrent = min(arguments.max_concurrent or _MOST_AT_ONCE_BY_DEFAULT, len(plan.sessions))
     require_open_files(max_concurrent)
-    settings = msgspec.structs.replace(settings, max_concurrent=max_concurrent)
+    settings = msgspec.structs.replace(settings, model=plan.run.model, max_concurrent=max_concurrent)
     tune_process()
     signals = RunSignals()
     crew = trio.run(_run, arguments, plan, settings, signals)
@@ -171,7 +169,6 @@ async def _run(
             if arguments.demo:
                 endpoint = await stack.enter_async_context(open_upstream_process(_DEMO_ENDPOINT))
                 settings = msgspec.structs.replace(settings, base_url=endpoint.base_url)
-            _check_model(plan.run.model, settings)
             engine = await stack.enter_async_context(open_engine(settings))
             log = None
             if arguments.output is not None:
@@ -183,17 +180,6 @@ async def _run(
             await crew.work(settings.max_concurrent, signals.tell)
             worked = crew
     return worked
-
-
-def _check_model(name: str, settings: EngineSettings) -> None:
-    """Refuse a model that no turn could use, before a store is made for it."""
-    language_model(
-        name,
-        http=HttpPool(),
-        base_url=settings.base_url,
-        api_key=settings.api_keys.get(name.partition(":")[0], ""),
-        wire=settings.wire,
-    )
 
 
 def _usage(message: str) -> EngineError:

@@ -18,7 +18,7 @@ from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
 from actors.outcomes import stored_outcomes
 from actors.records import SessionStatus
-from actors.session.tree import ConversationTree
+from actors.tree import ConversationTree
 
 __all__ = ["RunCrew"]
 

@@ -11,7 +11,7 @@ from actors.cli.render_text import show_session
 from actors.cli.screen import Screen, write_text
 from actors.cli.status import ExitStatus
 from actors.cli.stored_session import stored_session
-from actors.session.tree import ConversationTree
+from actors.tree import ConversationTree
 
 __all__ = ["add_parser", "run"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, assert_never
 
+import msgspec
 import trio
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
@@ -31,19 +32,16 @@ _log = get_logger("persistence")
 T = TypeVar("T")
 
 
-class _Committed:
-    def __init__(self, verdicts: tuple[ErrorInfo | None, ...]) -> None:
-        self.verdicts = verdicts
+class _Committed(msgspec.Struct, frozen=True, tag=True):
+    verdicts: tuple[ErrorInfo | None, ...]
 
 
-class _CommitFailed:
-    def __init__(self, error: ErrorInfo) -> None:
-        self.error = error
+class _CommitFailed(msgspec.Struct, frozen=True, tag=True):
+    error: ErrorInfo
 
 
-class _Woken:
-    def __init__(self, timer: int) -> None:
-        self.timer = timer
+class _Woken(msgspec.Struct, frozen=True, tag=True):
+    timer: int
 
 
 class PersistenceActor(TrioActor):

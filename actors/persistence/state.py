@@ -182,8 +182,12 @@ class PersistenceState:
                 yield Settled(number)
 
     def take_rest(self) -> tuple[SessionWrite, ...]:
-        """Everything that still waits, for the last commit."""
-        rest = tuple(save.write for queue in self._waiting.values() for save in queue.saves)
+        """Everything that may not be stored yet, for the last commit.
+
+        What is in flight is a part of it: if it was stored after all, it is a repeat and changes nothing.
+        """
+        waiting = [save for queue in self._waiting.values() for save in queue.saves]
+        rest = tuple(save.write for save in [*self._in_flight, *waiting])
         self._waiting.clear()
         self._urgent.clear()
         return rest

@@ -42,7 +42,9 @@ class Deliver(msgspec.Struct, frozen=True, tag=True):
 
 
 class ReleaseSession(msgspec.Struct, frozen=True, tag=True):
-    """Unload a session; it stays in the store. Answered when everything is durable and it is gone.
+    """Unload a session, aborting its unfinished turn; it stays in the store.
+
+    Answered when everything is durable and it is gone.
 
     Refused with the session's error if it ended without that.
     """

@@ -13,8 +13,8 @@ from actors.registry.protocol import ReturnSlot
 from actors.session.effects import Answered, CallModel, CancelCall, Effect, Now, Refused, TellRegistry
 from actors.session.outcome import answer_messages, answer_text, outcome_of, stored_outcome
 from actors.session.state import SessionState
-from actors.session.tree import sendable
 from actors.session.turn import Phase, Turn
+from actors.tree import sendable
 
 __all__ = ["abort", "abort_turn", "parts_arrived", "start", "turn_ended", "wait"]
 

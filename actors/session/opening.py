@@ -19,7 +19,7 @@ from actors.session.effects import Effect, Now
 from actors.session.protocol import NewSession
 from actors.session.state import Continuation, SessionState
 from actors.session.status import BUSY
-from actors.session.tree import ConversationTree
+from actors.tree import ConversationTree
 
 __all__ = ["create", "take_over"]
 

@@ -14,8 +14,8 @@ from actors.registry.protocol import Passivate
 from actors.session.effects import Effect, Now, Persist, Publish, TellRegistry
 from actors.session.protocol import NewSession, SessionMessage, SessionSnapshot
 from actors.session.status import check_transition
-from actors.session.tree import ConversationTree
 from actors.session.turn import Turn
+from actors.tree import ConversationTree
 
 __all__ = ["Continuation", "SessionState"]
 

@@ -267,7 +267,7 @@ async def test_an_engine_that_is_closed_answers_no_more_and_hangs_nobody() -> No
         await stage.create("s")
 
     with trio.fail_after(1):
-        assert await code_of(stage.engine.snapshot("s")) is ErrorCode.EXECUTION_FAILED
+        assert await code_of(stage.engine.snapshot("s")) is ErrorCode.SESSION_INVALID
         assert await code_of(stage.engine.events("s").__aenter__()) is ErrorCode.SESSION_INVALID
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
-from actors.engine import start_engine
+from actors.engine import open_engine, start_engine
 from actors.errors import EngineError, ErrorCode
 from actors.events import Event, TaskFinished
 from actors.models.scripted import ScriptedModel
@@ -85,3 +86,46 @@ def test_a_wrong_setting_leaves_no_thread_behind() -> None:
         start_engine(EngineSettings(max_concurrent=0), store=MemoryStore())
 
     assert not any(thread.name == "greenroom-runtime" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_concurrent": 0}, {"max_queue_size": -1}, {"persist_throttle_seconds": -0.1}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_setting_out_of_range_is_refused_by_its_name(wrong: dict[str, float]) -> None:
+    with pytest.raises(EngineError, match=next(iter(wrong))) as caught:
+        EngineSettings(**wrong)  # pyright: ignore[reportArgumentType] - the names are right, the values wrong
+
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_a_model_that_no_turn_could_use_is_refused_before_there_is_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+
+    with pytest.raises(EngineError):
+        async with open_engine(EngineSettings(store=str(path), model="nobody:knows")):
+            pass
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("session_id", ["", "\ud800", "a\nb", "x" * 201])
+async def test_a_session_id_that_cannot_be_kept_is_refused(session_id: str) -> None:
+    async with open_engine() as engine:
+        for refused in (engine.create_session(session_id=session_id), engine.snapshot(session_id)):
+            with pytest.raises(EngineError) as caught:
+                await refused
+
+            assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_a_closed_engine_says_so_to_every_caller() -> None:
+    async with open_engine() as engine:
+        pass
+
+    for refused in (engine.create_session(), engine.list_sessions(), engine.pool_status()):
+        with pytest.raises(EngineError, match="closed") as caught:
+            await refused
+
+        assert not caught.value.retryable

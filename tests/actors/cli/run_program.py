@@ -16,8 +16,8 @@ import trio
 
 from actors.conversation import Message, MessageState, Role, Text
 from actors.records import RunRecord, StoredSession
-from actors.session.tree import ConversationTree
 from actors.stores import SqliteStore
+from actors.tree import ConversationTree
 from actors.upstream.server import Upstream
 from actors.upstream.settings import UpstreamSettings
 from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment

@@ -12,9 +12,9 @@ import pytest
 from actors.conversation import Text
 from actors.engine import open_engine
 from actors.records import StoredSession
-from actors.session.tree import ConversationTree
 from actors.settings import EngineSettings
 from actors.stores import SqliteStore
+from actors.tree import ConversationTree
 from tests.actors.cli.endpoint import CUT, HOLD, Endpoint, endpoint
 from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment, greenroom
 from tests.actors.cli.terminal import CTRL_C, CTRL_D, terminal

@@ -18,7 +18,7 @@ from actors.conversation import (
     ToolResult,
     ToolStatus,
 )
-from actors.session.tree import ConversationTree, sendable
+from actors.tree import ConversationTree, sendable
 
 call_ids = st.sampled_from(["", "call_0", "call_1", "call_2"])
 calls = st.builds(ToolCall, call_ids, st.just("tool"), st.just("{}"))
