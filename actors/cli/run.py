@@ -138,6 +138,10 @@ def _check(arguments: argparse.Namespace) -> None:
         raise _usage(
             "name a model with --model PROVIDER:MODEL, or an endpoint with --base-url, or try --demo"
         )
+    if str(arguments.output) == "-":
+        raise _usage(
+            "--output takes the name of a file; for the summary on standard output there is --json"
+        )
     if arguments.output is not None:
         for path, what in ((arguments.prompts, "the prompts"), (arguments.store, "the store")):
             if path is not None and os.path.realpath(path) == os.path.realpath(arguments.output):

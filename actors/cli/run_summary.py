@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
@@ -17,6 +18,10 @@ from actors.events import TaskOutcome
 from actors.records import SessionStatus
 
 __all__ = ["Percentiles", "RunSummary", "RunTally", "summary_text"]
+
+
+_CAUSES_SHOWN = 8
+_DIGITS = re.compile(r"\d+")
 
 
 class Percentiles(msgspec.Struct, frozen=True):
@@ -76,7 +81,8 @@ class RunTally:
         self.running = 0
         self.parts = 0
         self.errors: Counter[str] = Counter()
-        self.first_errors: dict[str, ErrorInfo] = {}
+        self.causes: Counter[tuple[str, str]] = Counter()
+        self.first_errors: dict[tuple[str, str], ErrorInfo] = {}
         self.retryable_errors = 0
         self._first_parts: list[float] = []
         self._durations: list[float] = []
@@ -103,7 +109,12 @@ class RunTally:
 
     def _add_error(self, error: ErrorInfo) -> None:
         self.errors[error.code.value] += 1
-        self.first_errors.setdefault(error.code.value, error)
+        cause = (
+            error.code.value,
+            _DIGITS.sub("#", error.message),
+        )  # one of them in a message is not another cause
+        self.causes[cause] += 1
+        self.first_errors.setdefault(cause, error)
         self.retryable_errors += error.retryable
 
     def summary(self, *, run_id: str, model: str, store: str, events: int) -> RunSummary:
@@ -157,8 +168,14 @@ def summary_text(summary: RunSummary, tally: RunTally) -> str:
     table.add_row("memory, at most", f"{summary.max_rss_bytes / 2**20:,.0f} MiB")
     with console.capture() as captured:
         console.print(table)
-        for code, count in summary.errors.items():
-            console.out(_error_line(count, tally.first_errors[code]), style="red", highlight=False)
+        causes = tally.causes.most_common()
+        for cause, count in causes[:_CAUSES_SHOWN]:
+            console.out(_error_line(count, tally.first_errors[cause]), style="red", highlight=False)
+        if len(causes) > _CAUSES_SHOWN:
+            rest = sum(count for _, count in causes[_CAUSES_SHOWN:])
+            console.out(
+                f"{rest:,} more of {len(causes) - _CAUSES_SHOWN} other kinds", style="red", highlight=False
+            )
         hint = "" if summary.completed + summary.completed_before == summary.turns else "; --resume goes on"
         console.out(f"Every conversation is in {one_line(summary.store)}{hint}", highlight=False)
     return captured.get()

@@ -62,6 +62,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 """The providers that are known by name, besides `scripted`."""
 
 _SCRIPTED = "scripted"
+_ECHO = "echo"
 
 
 def language_model(
@@ -91,7 +92,7 @@ def language_model(
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
             f"{spec!r} names no model; write provider:model, for example {provider_name}:"
-            f"{'echo' if provider is None else '<model>'}",
+            f"{_ECHO if provider is None else '<model>'}",
         )
     if wire and wire not in WIRES:
         raise EngineError(
@@ -102,6 +103,12 @@ def language_model(
             raise EngineError(
                 ErrorCode.INVALID_ARGUMENT,
                 f"{spec} answers in this process: leave out the base URL and the wire",
+            )
+        if model != _ECHO:
+            raise EngineError(
+                ErrorCode.EXECUTOR_NOT_FOUND,
+                f"{_SCRIPTED} has no model {model!r}; known is {_SCRIPTED}:{_ECHO}",
+                kind="model",
             )
         return ScriptedModel(name=spec)
     build = WIRES[wire or provider.wire]
