@@ -46,7 +46,7 @@ class OwnerLock:
                 os.close(descriptor)
                 raise EngineError(
                     ErrorCode.PERSISTENCE_FAILED,
-                    f"{owned}: open for writing in process {owner}; stop that process or choose another path",
+                    f"{owned}: open for writing in process {owner}; stop that process or use another path",
                     path=str(owned),
                 ) from None
             except BaseException:
