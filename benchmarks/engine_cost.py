@@ -355,8 +355,8 @@ class Size(msgspec.Struct, frozen=True):
 SIZES = (
     Size(sessions=100, tokens=80, tokens_per_second=20, rounds=2),
     Size(sessions=500, tokens=36, tokens_per_second=6, rounds=2),
-    Size(sessions=500, tokens=36, tokens_per_second=6, rounds=1, variants=("naive",)),
-    Size(sessions=2_000, tokens=24, tokens_per_second=2, rounds=1),
+    Size(sessions=500, tokens=20, tokens_per_second=6, rounds=1, variants=("naive",)),
+    Size(sessions=2_000, tokens=20, tokens_per_second=2, rounds=1),
 )
 QUICK = (
     Size(sessions=20, tokens=20, tokens_per_second=50, rounds=1, variants=("naive", "wire", "engine")),
