@@ -15,6 +15,7 @@ from actors.models.openai_chat_request import MaxTokensField, encode_request
 
 __all__ = ["OpenAIChatModel"]
 
+_PORTS = 65_536
 _WHOLE_ANSWER_BYTES = 32 * 1024 * 1024
 
 
@@ -127,6 +128,11 @@ def _chat_completions(base_url: str) -> httpx.URL:
             ErrorCode.INVALID_ARGUMENT,
             f"the base URL {_without_secrets(base_url)!r} is not valid: "
             f"it has to begin with http:// or https:// and a host",
+        )
+    if url.port is not None and not 0 < url.port < _PORTS:
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"the base URL {_without_secrets(base_url)!r} is not valid: its port is not between 1 and 65535",
         )
     path, question_mark, query = url.raw_path.partition(b"?")
     return url.copy_with(raw_path=path.rstrip(b"/") + b"/chat/completions" + question_mark + query)
