@@ -132,7 +132,7 @@ def _chat_completions(base_url: str) -> httpx.URL:
     if url.port is not None and not 0 < url.port < _PORTS:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            f"the base URL {_without_secrets(base_url)!r} is not valid: its port is not between 1 and 65535",
+            f"the base URL {_without_secrets(base_url)!r} is not valid: a port is 1 to 65535",
         )
     path, question_mark, query = url.raw_path.partition(b"?")
     return url.copy_with(raw_path=path.rstrip(b"/") + b"/chat/completions" + question_mark + query)

@@ -501,7 +501,8 @@ async def test_an_error_never_quotes_what_a_base_url_may_hide(body: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    "base_url", ["bob:hunter2@host/v1", "ftp://bob:hunter2@host?key=hunter3", "http://"]
+    "base_url",
+    ["bob:hunter2@host/v1", "ftp://bob:hunter2@host?key=hunter3", "http://", "http://bob:hunter2@h:99999"],
 )
 def test_a_base_url_that_is_no_url_is_refused_without_its_secrets(base_url: str) -> None:
     with pytest.raises(EngineError) as caught:
