@@ -25,7 +25,6 @@ from actors.registry.actor import RegistryActor
 from actors.registry.protocol import (
     REGISTRY_NAME,
     CloseAll,
-    CreateSession,
     Deliver,
     GetPoolStatus,
     PoolStatus,
@@ -35,6 +34,7 @@ from actors.registry.protocol import (
 from actors.session.actor import SessionActor
 from actors.session.protocol import (
     AbortTurn,
+    CreateSession,
     GetSnapshot,
     NewSession,
     ResumeTurn,
@@ -103,9 +103,9 @@ class Engine:
     ) -> SessionSnapshot:
         """Make a session; it is durable when this returns. `CONFLICT` if the id is taken."""
         new = NewSession(title=title, model=model or self._default_model, system_prompt=system_prompt)
-        snapshot: SessionSnapshot = await self._ask_registry(
-            CreateSession(str(uuid.uuid4()) if session_id is None else _checked(session_id), new)
-        )
+        if session_id is None:
+            session_id = str(uuid.uuid4())
+        snapshot: SessionSnapshot = await self._deliver(session_id, CreateSession(new))
         return snapshot
 
     async def submit_turn(self, session_id: str, text: str, *, priority: int = 0) -> str:
@@ -282,12 +282,11 @@ async def _engine_on(
             throttle_seconds=settings.persist_throttle_seconds,
         )
 
-        def spawn_session(session_id: str, new: NewSession | None) -> ActorRef[Any]:
+        def spawn_session(session_id: str) -> ActorRef[Any]:
             return system.spawn_named(
                 session_name(session_id),
                 SessionActor,
                 session_id,
-                new,
                 registry=registry,
                 persistence=persistence,
                 model_for=find_model,

@@ -11,7 +11,6 @@ from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.persistence.protocol import StoreLost
 from actors.registry.protocol import (
     CloseAll,
-    CreateSession,
     Deliver,
     GetPoolStatus,
     Passivate,
@@ -23,36 +22,31 @@ from actors.registry.protocol import (
     SetMaxConcurrent,
 )
 from actors.registry.state import SlotPool
-from actors.session.protocol import GetSnapshot, NewSession, PrepareRelease, SessionCommand, SlotGranted
+from actors.session.protocol import PrepareRelease, SessionCommand, SlotGranted
 from runtime import ActorRef, Terminated, TrioActor, get_logger, handles
 
 __all__ = ["RegistryActor"]
 
 _log = get_logger("registry")
 
-SpawnSession = Callable[[str, NewSession | None], ActorRef[Any]]
+SpawnSession = Callable[[str], ActorRef[Any]]
 
 
 class _Loaded:
     """A loaded session.
 
     `leaving` from the moment it was told to release, or said that it cannot go on, until it is gone: its
-    mail is held then. `failure` says why it could not leave in order. `successor` is to be made when it is
-    gone; else the held mail loads it again.
+    mail is held then, and loads it again. `failure` says why it could not leave in order.
     """
 
-    __slots__ = ("failure", "held", "leaving", "ref", "successor", "waiting_for_end")
+    __slots__ = ("failure", "held", "leaving", "ref", "waiting_for_end")
 
     def __init__(self, ref: ActorRef[Any]) -> None:
         self.ref = ref
         self.leaving = False
         self.failure: ErrorInfo | None = None
-        self.successor: NewSession | None = None
         self.held: list[tuple[SessionCommand, pykka.Future[Any] | None]] = []
         self.waiting_for_end: list[pykka.Future[Any]] = []
-
-    def was_not_found(self) -> bool:
-        return self.failure is not None and self.failure.code is ErrorCode.SESSION_NOT_FOUND
 
 
 class RegistryActor(TrioActor):
@@ -86,8 +80,6 @@ class RegistryActor(TrioActor):
 
     def on_receive(self, message: RegistryCommand) -> PoolStatus | None:
         match message:
-            case CreateSession(session_id, new):
-                self._create(session_id, new)
             case Deliver(session_id, command):
                 self._deliver(session_id, command)
             case ReleaseSession(session_id):
@@ -108,28 +100,16 @@ class RegistryActor(TrioActor):
                 assert_never(message)
         return None
 
-    def _create(self, session_id: str, new: NewSession) -> None:
-        self._check_open()
-        loaded = self._loaded.get(session_id)
-        if loaded is None:
-            self.forward(self._load(session_id, new).ref, GetSnapshot())
-        elif loaded.was_not_found() and loaded.successor is None:
-            # Who asks for a session, hears that there is none and makes it, finds no trace of having asked.
-            loaded.successor = new
-            loaded.held.append((GetSnapshot(), self.defer()))
-        else:
-            raise EngineError(ErrorCode.CONFLICT, f"there is a session {session_id} already")
-
     def _deliver(self, session_id: str, command: SessionCommand) -> None:
         self._check_open()
-        loaded = self._loaded.get(session_id) or self._load(session_id, None)
+        loaded = self._loaded.get(session_id) or self._load(session_id)
         if loaded.leaving or not loaded.ref.is_alive():
             loaded.held.append((command, self.defer()))
         else:
             self.forward(loaded.ref, command)
 
-    def _load(self, session_id: str, new: NewSession | None) -> _Loaded:
-        ref = self._spawn_session(session_id, new)
+    def _load(self, session_id: str) -> _Loaded:
+        ref = self._spawn_session(session_id)
         self.watch(ref)
         loaded = self._loaded[session_id] = _Loaded(ref)
         self._ids[ref] = session_id
@@ -198,7 +178,7 @@ class RegistryActor(TrioActor):
                 if reply is not None:
                     _settle(reply, self._refusal)
             return
-        next_ref = self._load(session_id, ended.successor).ref
+        next_ref = self._load(session_id).ref
         for command, reply in ended.held:
             self.forward(next_ref, command, reply)
 

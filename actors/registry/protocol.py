@@ -7,12 +7,11 @@ from typing import TypeAlias
 import msgspec
 
 from actors.errors import ErrorInfo
-from actors.session.protocol import NewSession, SessionCommand
+from actors.session.protocol import SessionCommand
 
 __all__ = [
     "REGISTRY_NAME",
     "CloseAll",
-    "CreateSession",
     "Deliver",
     "GetPoolStatus",
     "Passivate",
@@ -25,13 +24,6 @@ __all__ = [
 ]
 
 REGISTRY_NAME = "registry"
-
-
-class CreateSession(msgspec.Struct, frozen=True, tag=True):
-    """Answered with the new session's `SessionSnapshot` when the session is durable."""
-
-    session_id: str
-    new: NewSession
 
 
 class Deliver(msgspec.Struct, frozen=True, tag=True):
@@ -107,8 +99,7 @@ class Passivate(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
 
 
 RegistryCommand: TypeAlias = (
-    CreateSession
-    | Deliver
+    Deliver
     | ReleaseSession
     | CloseAll
     | SetMaxConcurrent

@@ -30,7 +30,6 @@ from actors.session.effects import (
 from actors.session.model_call import call_model
 from actors.session.protocol import (
     EventPublished,
-    NewSession,
     PartsArrived,
     SubscriberEnded,
     SubscriptionEnded,
@@ -50,14 +49,11 @@ class SessionActor(TrioActor):
 
     It understands the messages of its `protocol`, and answers them when their promise is kept, which may be
     much later: every `ask` is deferred. A session that is not loaded yet keeps them until it is.
-
-    With `new` it makes the session, and ends if there is one with its id already.
     """
 
     def __init__(
         self,
         session_id: str,
-        new: NewSession | None,
         *,
         registry: ActorRef[Any],
         persistence: ActorRef[Any],
@@ -70,13 +66,13 @@ class SessionActor(TrioActor):
         self._persistence = persistence
         self._model_for = model_for
         self._wall_clock = now
-        self._state = SessionState(session_id, new, ids=ids, check_model=self._check_model)
+        self._state = SessionState(session_id, ids=ids, check_model=self._check_model)
         self._call: ChildTask | None = None
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
     def on_start(self) -> None:
-        # Also for a new one: who finds nothing there may make it.
+        # Also where it is to be made: what is there already must not be written over.
         self._perform([Load(self._state.session_id)])
 
     def on_stop(self) -> None:

@@ -9,12 +9,12 @@ from typing import assert_never
 
 from actors.errors import ErrorCode, ErrorInfo
 from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded, StoreLost
-from actors.records import StoredSession
 from actors.registry.protocol import Passivate, ReturnSlot
 from actors.session import admission, answering, opening
 from actors.session.effects import Answered, CancelCall, Effect, Now, Refused, TellRegistry, WatchSubscriber
 from actors.session.protocol import (
     AbortTurn,
+    CreateSession,
     GetSnapshot,
     PartsArrived,
     PrepareRelease,
@@ -49,7 +49,7 @@ def decide(  # noqa: C901 - a table, one line a message
         case PartsArrived(task_id, parts):
             return answering.parts_arrived(state, task_id, parts, now)
         case SessionLoaded(stored):
-            return _loaded(state, stored, now)
+            return opening.take_over(state, stored, now, then=_become_ready)
         case LoadFailed(_, error):
             return _load_failed(state, error, now)
         case Saved(_, epoch, revision):
@@ -64,6 +64,9 @@ def decide(  # noqa: C901 - a table, one line a message
         case _ if not state.ready:
             state.stash(message, request)
             return []
+        case CreateSession():
+            error = ErrorInfo(ErrorCode.CONFLICT, f"there is a session {state.session_id} already")
+            return [Refused(request, error)]
         case SubmitTurn():
             return admission.submit(state, message, now, request)
         case ResumeTurn():
@@ -92,17 +95,11 @@ def decide(  # noqa: C901 - a table, one line a message
             assert_never(message)
 
 
-def _loaded(state: SessionState, stored: StoredSession, now: Now) -> list[Effect]:
-    if state.new is not None:
-        error = ErrorInfo(ErrorCode.CONFLICT, f"there is a session {state.session_id} already")
-        return _fail(state, error)
-    return opening.take_over(state, stored, now, then=_become_ready)
-
-
 def _load_failed(state: SessionState, error: ErrorInfo, now: Now) -> list[Effect]:
-    if state.new is not None and error.code is ErrorCode.SESSION_NOT_FOUND:
-        return opening.create(state, state.new, now, then=_become_ready)
-    return _fail(state, error)
+    creation = state.take_creation() if error.code is ErrorCode.SESSION_NOT_FOUND else None
+    if creation is None:
+        return _fail(state, error)
+    return opening.create(state, creation.new, now, then=_become_ready)
 
 
 def _become_ready(state: SessionState, now: Now) -> list[Effect]:

@@ -14,6 +14,7 @@ from actors.records import SessionRecord
 
 __all__ = [
     "AbortTurn",
+    "CreateSession",
     "EventPublished",
     "GetSnapshot",
     "NewSession",
@@ -68,6 +69,13 @@ class SessionSnapshot(msgspec.Struct, frozen=True, kw_only=True):
 # --- commands, each an ask; refused with an EngineError ---------------------------------------------
 
 
+class CreateSession(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """Make the session; `CONFLICT` if there is one. Answered with its snapshot when it is durable."""
+
+    new: NewSession
+    principal: str = "local"
+
+
 class SubmitTurn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Ask a question. Answered with the task id when the question is durable, not when it is answered."""
 
@@ -113,7 +121,9 @@ class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     principal: str = "local"
 
 
-SessionCommand: TypeAlias = SubmitTurn | ResumeTurn | WaitTurn | AbortTurn | GetSnapshot | Subscribe
+SessionCommand: TypeAlias = (
+    CreateSession | SubmitTurn | ResumeTurn | WaitTurn | AbortTurn | GetSnapshot | Subscribe
+)
 
 
 # --- from the registry ------------------------------------------------------------------------------

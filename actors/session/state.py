@@ -12,7 +12,7 @@ from actors.events import Event, EventBody, TaskOutcome
 from actors.records import PutSession, SessionRecord, SessionStatus, SessionWrite, TaskRecord, WriteOp
 from actors.registry.protocol import Passivate
 from actors.session.effects import Effect, Now, Persist, Publish, TellRegistry
-from actors.session.protocol import NewSession, SessionMessage, SessionSnapshot
+from actors.session.protocol import CreateSession, GetSnapshot, SessionMessage, SessionSnapshot
 from actors.session.status import check_transition
 from actors.session.turn import Turn
 from actors.tree import ConversationTree
@@ -28,19 +28,17 @@ class SessionState:
 
     `record` and `tree` are what the store has or is about to have: each change of them is in a write of the
     same step. What may only be done once that write is durable waits in `_after_save`, by revision.
-    `new` is set when the session is to be made. `failure` is final: no step changes anything after it.
+    `failure` is final: no step changes anything after it.
     """
 
     def __init__(
         self,
         session_id: str,
-        new: NewSession | None,
         *,
         ids: Callable[[], str],
         check_model: Callable[[str], ErrorInfo | None],
     ) -> None:
         self.session_id = session_id
-        self.new = new
         self.new_id = ids
         self.check_model = check_model
         self.record: SessionRecord | None = None
@@ -112,6 +110,14 @@ class SessionState:
 
     def stash(self, message: SessionMessage, request: int) -> None:
         self._stash.append((message, request))
+
+    def take_creation(self) -> CreateSession | None:
+        """The first request to make the session, if there is one; its asker will get the snapshot."""
+        for place, (message, request) in enumerate(self._stash):
+            if isinstance(message, CreateSession):
+                self._stash[place] = (GetSnapshot(), request)
+                return message
+        return None
 
     def take_stash(self) -> list[tuple[SessionMessage, int]]:
         stash, self._stash = self._stash, []

@@ -270,6 +270,23 @@ async def test_an_id_that_is_taken_is_not_given_twice(loaded: bool) -> None:
         assert len((await stage.engine.snapshot("s")).messages) == 4
 
 
+async def test_a_creation_that_is_refused_takes_no_other_command_with_it() -> None:
+    async with open_stage() as stage:
+        await stage.create("s")
+        await stage.engine.release_session("s")
+        answers: list[str] = []
+
+        async def ask() -> None:
+            answers.append((await stage.engine.run_turn("s", "hello")).answer)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(code_of, stage.engine.create_session(session_id="s"))
+            nursery.start_soon(ask)
+
+        assert answers == ["You said: hello"]
+
+
 async def test_a_session_with_an_unknown_model_takes_no_question() -> None:
     async with open_stage() as stage:
         await stage.engine.create_session(session_id="s", model="nobody:knows")

@@ -11,24 +11,23 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.registry.actor import RegistryActor
-from actors.registry.protocol import CreateSession, Deliver, GetPoolStatus, Passivate, RequestSlot
-from actors.session.protocol import AbortTurn, GetSnapshot, NewSession, SessionCommand
+from actors.registry.protocol import Deliver, GetPoolStatus, Passivate, RequestSlot
+from actors.session.protocol import AbortTurn, GetSnapshot, SessionCommand
 from runtime import ActorRef, ActorSystem, TrioActor, open_system
 
 NOT_FOUND = ErrorInfo(ErrorCode.SESSION_NOT_FOUND, "nobody")
 
 
 class ToldSession(TrioActor):
-    """Keeps what it is told, and answers with what it was made of."""
+    """Keeps what it is told."""
 
-    def __init__(self, new: NewSession | None, told: list[object]) -> None:
+    def __init__(self, told: list[object]) -> None:
         super().__init__()
-        self._new = new
         self._told = told
 
     def on_receive(self, message: object) -> str:
         self._told.append(message)
-        return "loaded" if self._new is None else self._new.title
+        return "loaded"
 
 
 class Idle(TrioActor):
@@ -51,9 +50,9 @@ class Backstage:
             max_queue_size=1,
         )
 
-    def _spawn(self, _: str, new: NewSession | None) -> ActorRef[Any]:
+    def _spawn(self, _: str) -> ActorRef[Any]:
         self.spawned += 1
-        return self._system.spawn(ToldSession, new, self.told)
+        return self._system.spawn(ToldSession, self.told)
 
     async def ask(self, message: object) -> object:
         return await self.registry.ask(message, block=False)
@@ -79,21 +78,6 @@ async def test_mail_for_a_session_that_says_goodbye_goes_to_the_next_one() -> No
         await goodbye
         assert stage.spawned == 2
         assert stage.told == [GetSnapshot(), AbortTurn()]
-
-
-async def test_a_session_that_was_just_not_found_is_made_when_its_seeker_is_gone() -> None:
-    async with backstage() as stage:
-        await stage.deliver(GetSnapshot())
-        stage.registry.tell(Passivate("s", NOT_FOUND))
-        created = stage.registry.ask(CreateSession("s", NewSession(title="made")), block=False)
-        again = stage.registry.ask(CreateSession("s", NewSession(title="made twice")), block=False)
-        used = stage.registry.ask(Deliver("s", AbortTurn()), block=False)
-
-        assert await created == "made"
-        assert await used == "made"
-        with pytest.raises(EngineError) as refusal:
-            await again
-        assert refusal.value.code is ErrorCode.CONFLICT
 
 
 async def test_a_session_that_ends_with_a_slot_or_a_place_gives_both_back() -> None:

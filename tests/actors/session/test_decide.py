@@ -233,7 +233,7 @@ def test_a_session_that_lost_its_store_refuses_everything_and_says_why() -> None
     assert world.running_call is None
 
 
-def test_a_session_whose_id_is_taken_is_not_made() -> None:
+def test_a_session_whose_id_is_taken_is_not_made_and_serves_all_others() -> None:
     world = ready_world()
     world.ask(SubmitTurn(text="why?"))
     world.run_to_rest()
@@ -245,5 +245,6 @@ def test_a_session_whose_id_is_taken_is_not_made() -> None:
     request = world.ask(GetSnapshot())
     world.store_step()
 
-    assert code_of(world.answers[request]) is ErrorCode.CONFLICT
+    assert code_of(world.answers[world.creation]) is ErrorCode.CONFLICT
+    assert isinstance(world.answers[request], SessionSnapshot)
     assert world.stored().messages == before

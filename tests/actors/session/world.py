@@ -35,6 +35,7 @@ from actors.session.effects import (
     WatchSubscriber,
 )
 from actors.session.protocol import (
+    CreateSession,
     NewSession,
     PartsArrived,
     PrepareRelease,
@@ -95,8 +96,10 @@ class World:
         self.leaving = False
         self.passivated = False
         self.store_gave_up = False
-        self.state = SessionState(SESSION, new, ids=lambda: f"id{next(self._ids)}", check_model=_knows_all)
+        self.state = SessionState(SESSION, ids=lambda: f"id{next(self._ids)}", check_model=_knows_all)
         self.perform([Load(SESSION)])
+        if new is not None:
+            self.creation = self.ask(CreateSession(new))
 
     # -- what a test makes happen --
 
