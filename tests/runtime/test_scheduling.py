@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -172,3 +173,35 @@ async def test_messages_told_by_a_callback_of_trio_wake_the_actor(system: ActorS
     await wait_all_tasks_blocked()
 
     assert notes == ["from a callback"]
+
+
+def spin(seconds: float) -> None:
+    end = perf_counter() + seconds
+    while perf_counter() < end:
+        pass
+
+
+class Worker(TrioActor):
+    def on_receive(self, message: object) -> object:
+        spin(0.00002)
+        return message
+
+
+async def test_busy_tasks_of_the_host_leave_the_actors_their_share(system: ActorSystem) -> None:
+    rounds = 0
+    worker = system.spawn(Worker)
+    for number in range(5_000):  # at a millisecond a round they would take about a hundred rounds
+        worker.tell(number)
+    last = worker.ask("last", block=False)
+
+    async def be_busy() -> None:
+        nonlocal rounds
+        while not last.done:
+            rounds += 1
+            spin(0.02)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(be_busy)
+
+    assert rounds < 40

@@ -271,3 +271,13 @@ def test_what_arrived_during_the_last_failure_is_tried_at_once() -> None:
     effects = list(state.decide_commit_failed(DISK_FULL, 0.0))
 
     assert effects[-1] == Commit((second.write,))
+
+
+def test_the_last_commit_holds_what_is_in_flight_and_what_waits_in_order() -> None:
+    state = PersistenceState(throttle_seconds=THROTTLE)
+    writes = [SessionWrite("s", 1, revision, ()) for revision in (1, 2, 3)]
+    list(state.decide_save(Save("session/s", writes[0], immediate=True), now=0.0))
+    for write in writes[1:]:
+        list(state.decide_save(Save("session/s", write, immediate=False), now=0.0))
+
+    assert state.take_rest() == tuple(writes)
