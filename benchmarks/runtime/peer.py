@@ -1,4 +1,4 @@
-"""A peer: something that can run the workloads. Each is one file in `peers`, with its instance as `PEER`."""
+"""A peer: something that can run the workloads. Each is one file in `peers`, its instance named `PEER`."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ class PythonPeer(msgspec.Struct, frozen=True):
 
     name: str
     module: str
-    package: str
+    needs: str
+    """The package that it imports."""
+    distribution: str
     scaled: Mapping[str, Parameters] = {}
     left_out: Mapping[str, str] = {}
 
     def missing(self) -> str | None:
-        return (
-            None if find_spec(self.package) else f"{self.name}: the package {self.package} is not installed"
-        )
+        return None if find_spec(self.needs) else f"{self.name}: the package {self.needs} is not installed"
 
     def version(self) -> str:
         try:
-            return version(self.package)
+            return version(self.distribution)
         except PackageNotFoundError:
             return "of this checkout"
 
@@ -120,13 +120,18 @@ def serve(run: Callable[[Request], Outcome]) -> None:
 
 
 def find_peers() -> dict[str, Peer]:
-    """Every peer there is a file for, ours first."""
+    """Every peer that there is a file for, ours first.
+
+    A file whose tool may be missing imports it only to run: `missing` is asked here, on any machine.
+    """
     folder = Path(__file__).with_name("peers")
     modules = [
         importlib.import_module(f"benchmarks.runtime.peers.{module.name}")
         for module in pkgutil.iter_modules([str(folder)])
     ]
-    peers: list[Peer] = sorted((module.PEER for module in modules), key=lambda peer: peer.name != OURS)
+    peers: list[Peer] = sorted(
+        (module.PEER for module in modules), key=lambda peer: (peer.name != OURS, peer.name)
+    )
     return {peer.name: peer for peer in peers}
 
 

@@ -1,10 +1,10 @@
 """The actors of the Savina suite (Imam and Sarkar, AGERE 2014), once, for every peer that is Python.
 
-An actor here is only its behaviour: `greenroom` and `pykka` mix it into their actor class, `trio` runs it in
-a task. Who tells whom what is as in the suite's Akka versions; `erlang_peer.erl` says it again in Erlang.
+An actor here is only its behaviour: `greenroom` and `pykka` mix it into their actor class, `trio` runs it
+in a task. Who tells whom what is as in the suite's Akka versions; `erlang_peer.erl` says it in Erlang.
 
-Left out is the choreography by which the suite's actors end when the work is done: the peer's process ends
-with it. Where actors end as part of the work (FJCreate's workers, the barber's customers), they do.
+Left out is how the suite's actors end when the work is done: the peer ends them all. Where actors end as
+part of the work (FJCreate's workers, the barber's customers), they do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 
 class Ref(Protocol):
-    def tell(self, message: Any) -> None: ...
+    def tell(self, message: Any, /) -> None: ...
 
 
 class Behaviour:
@@ -26,7 +26,7 @@ class Behaviour:
     stop: Callable[[], None]
     """End after this handler."""
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Any, /) -> Any:
         raise NotImplementedError
 
 
@@ -40,16 +40,30 @@ class Host(Protocol):
         ...
 
 
-START, PING, NEXT, WAIT, FULL, DONE, STOP, PRODUCE = (
-    "start", "ping", "next", "wait", "full", "done", "stop", "produce",
-)  # fmt: skip
-# The first field of the messages that are tuples.
-SEND_PING, SEND_PONG, ENTER, RETURNED, RETRIEVE, RESULT = (
-    "send_ping", "send_pong", "enter", "returned", "retrieve", "result",
-)  # fmt: skip
-NEIGHBOURS, EXIT, ITEM, AVAILABLE, EXITED, CONSUMED, CREDIT, DEBIT, REPLY, BALANCE = (
-    "neighbours", "exit", "item", "available", "exited", "consumed", "credit", "debit", "reply", "balance",
-)  # fmt: skip
+# What messages are, or in a tuple its first field. Compared by identity, as Erlang compares atoms.
+START = "start"
+PING = "ping"
+NEXT = "next"
+WAIT = "wait"
+FULL = "full"
+DONE = "done"
+STOP = "stop"
+PRODUCE = "produce"
+SEND_PING = "send_ping"
+SEND_PONG = "send_pong"
+ENTER = "enter"
+RETURNED = "returned"
+RETRIEVE = "retrieve"
+RESULT = "result"
+NEIGHBOURS = "neighbours"
+ITEM = "item"
+AVAILABLE = "available"
+EXITED = "exited"
+CONSUMED = "consumed"
+CREDIT = "credit"
+DEBIT = "debit"
+REPLY = "reply"
+BALANCE = "balance"
 
 
 class PseudoRandom:
@@ -181,7 +195,7 @@ class RingMember(Behaviour):
         super().__init__()
         self.host = host
         self.number = number
-        self.following: Ref | None = None
+        self.following: Any = None
 
     def on_receive(self, message: Any) -> None:
         if self.following is None:
@@ -213,7 +227,7 @@ class BigActor(Behaviour):
         self.answers = 0
         self.ping = (SEND_PING, number)
         self.pong = (SEND_PONG, number)
-        self.neighbours: Sequence[Ref] = ()
+        self.neighbours: Any = None
 
     def on_receive(self, message: Any) -> None:
         kind, sender = message
@@ -324,7 +338,7 @@ class BufferProducer(Behaviour):
         self.cost = cost
         self.item = 0.0
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, _message: Any) -> None:
         if self.left:
             self.left -= 1
             self.item = process_item(self.item, self.cost)
@@ -569,7 +583,7 @@ class Sink(Behaviour):
         self.expected = expected
         self.count = 0
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, _message: Any) -> None:
         self.count += 1
         if self.count == self.expected:
             self.host.finish(self.count)

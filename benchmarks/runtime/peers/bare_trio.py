@@ -21,7 +21,8 @@ from benchmarks.runtime.savina import NEXT, WORKLOADS, Adder, Behaviour, Idle, R
 PEER = PythonPeer(
     "trio",
     "benchmarks.runtime.peers.bare_trio",
-    package="trio",
+    needs="trio",
+    distribution="trio",
     scaled={
         "PingPong": {"pings": 20_000},
         "Counting": {"messages": 200_000},

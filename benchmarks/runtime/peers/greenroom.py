@@ -13,7 +13,9 @@ from benchmarks.runtime.peer import Outcome, PythonPeer, Request, freeze_gc, rss
 from benchmarks.runtime.savina import WORKLOADS, Adder, Behaviour, Idle, Ref, Sink
 from runtime import ActorRef, ActorSystem, TrioActor, open_system
 
-PEER = PythonPeer("greenroom", "benchmarks.runtime.peers.greenroom", package="greenroom")
+PEER = PythonPeer(
+    "greenroom", "benchmarks.runtime.peers.greenroom", needs="runtime", distribution="greenroom"
+)
 
 _SHUTDOWN_SECONDS = 120.0
 """Long, so that `close` measures the end of every actor, and not the budget."""

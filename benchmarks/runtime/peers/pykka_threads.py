@@ -16,7 +16,8 @@ from benchmarks.runtime.savina import WORKLOADS, Adder, Behaviour, Idle, Ref, Si
 PEER = PythonPeer(
     "pykka",
     "benchmarks.runtime.peers.pykka_threads",
-    package="pykka",
+    needs="pykka",
+    distribution="pykka",
     scaled={
         "PingPong": {"pings": 4_000},
         "Counting": {"messages": 100_000},
@@ -111,8 +112,10 @@ def close(actors: int) -> Outcome:
 
 def ask(asks: int) -> Outcome:
     adder = actor_class(Adder).start()
+    total = 0
     began = time.perf_counter()
-    total = sum(adder.ask(number) for number in range(asks))
+    for number in range(asks):
+        total += adder.ask(number, block=True)
     return Outcome(time.perf_counter() - began, [total])
 
 
