@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Self
 import pykka
 from pykka._envelope import Envelope  # what other kinds of actors take; it has no public name
 
-from runtime.cell import Cell, Inbox, cell_of
+from runtime.cell import Cell, Inbox, cell_for, cell_of
 from runtime.dispatch import Handlers
-from runtime.messages import ActorStop, Ask
+from runtime.errors import MailboxFullError
+from runtime.messages import ActorStop
 from runtime.ref import ActorRef
 from runtime.reply import Reply, answer_dead
 from runtime.system import ActorSystem, current_system
@@ -47,9 +48,14 @@ class TrioActor(pykka.Actor):
         super().__init_subclass__(**kwargs)
         cls.handlers_by_type = Handlers(cls)
 
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
+        actor = super().__new__(cls)
+        actor._cell = cell_for(actor)
+        return actor
+
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing is asked of subclasses here: the actor's cell was made before."""
         # Without super().__init__(): it would make the lazy members of every actor.
-        self._cell = Cell(self)
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] - the narrower type
@@ -65,7 +71,7 @@ class TrioActor(pykka.Actor):
         actor = cls(*args, **kwargs)
         cell = cell_of(actor)
         ref = actor.actor_ref
-        cell.in_pykka_registry = True
+        cell.own().in_pykka_registry = True
         pykka.ActorRegistry.register(ref)
         try:
             system.adopt(cell)
@@ -129,7 +135,7 @@ class TrioActor(pykka.Actor):
 
     def stop(self) -> None:
         """Stop after the mail that is already there. May be called any number of times."""
-        self._cell.put(ActorStop())
+        self._cell.post(ActorStop())
 
     @property
     def system(self) -> ActorSystem:
@@ -151,14 +157,16 @@ class TrioActor(pykka.Actor):
         return self.system.run_child(self._cell, function, args)
 
     def send(self, ref: pykka.ActorRef[Any] | None, message: Any) -> None:
-        """`ref.tell(message)` for handlers: a dead actor, or None, makes it a dead letter, not an error."""
+        """`ref.tell(message)` for handlers: a dead actor, None or a full mailbox makes it a dead letter."""
         if ref is None:
-            self.system.bury(None, message)
+            self.system.bury(None, message, "nobody is there")
             return
         try:
             ref.tell(message)
         except pykka.ActorDeadError:
-            self.system.bury(ref, message)
+            self.system.bury(ref, message, "the actor is dead")
+        except MailboxFullError:
+            self.system.bury(ref, message, "the mailbox is full")
 
     def defer(self) -> pykka.Future[Any] | None:
         """Take over the answer to the `ask` that is being handled; None if nobody asked.
@@ -169,11 +177,12 @@ class TrioActor(pykka.Actor):
         cell = self._cell
         reply, cell.asked = cell.asked, None
         if reply is not None:
-            if cell.deferred is None:
-                cell.deferred = set()
-            cell.deferred.add(reply)
-            if isinstance(reply, Reply) and not reply.subscribe(cell.deferred.discard):
-                cell.deferred.discard(reply)
+            belongings = cell.own()
+            if belongings.deferred is None:
+                belongings.deferred = set()
+            belongings.deferred.add(reply)
+            if isinstance(reply, Reply) and not reply.subscribe(belongings.deferred.discard):
+                belongings.deferred.discard(reply)
         return reply
 
     def forward(
@@ -187,12 +196,12 @@ class TrioActor(pykka.Actor):
         cell = self._cell
         if reply is None:
             reply, cell.asked = cell.asked, None
-        elif cell.deferred is not None:
-            cell.deferred.discard(reply)
+        elif cell.belongings.deferred is not None:
+            cell.belongings.deferred.discard(reply)
         if reply is None:
             self.send(ref, message)
         elif isinstance(ref, ActorRef):
-            ref._cell.put(Ask(message, reply))  # pyright: ignore[reportPrivateUsage] - refs and actors are one unit
+            ref.ask_for(message, reply)
         elif ref is not None and ref.is_alive():
             ref.actor_inbox.put(Envelope(message, reply_to=reply))
         else:

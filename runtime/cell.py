@@ -1,198 +1,334 @@
-"""The cell behind a ref: one actor's mail, life and belongings."""
+"""The cell behind a ref: one actor's mail, life and belongings, through all its incarnations."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
 import uuid
+from _thread import get_ident
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pykka
 import trio
 
-from runtime.messages import ActorStop, Ask, Control
+from runtime.life import TRANSITIONS, Life
+from runtime.messages import ActorStop, Ask, ChildEnded, ChildStarted, Control, Counted, Halt, Kill
 from runtime.reply import answer, answer_dead
+from runtime.timers import Tick
 
 if TYPE_CHECKING:
     from pykka._envelope import Envelope
 
     from runtime.actor import TrioActor
-    from runtime.dispatch import Handlers
+    from runtime.bounds import Bounds
+    from runtime.dispatch import Handlers, Interceptor
     from runtime.ref import ActorRef
+    from runtime.scheduler import Scheduler
     from runtime.system import ActorSystem
     from runtime.tasks import ChildTask
+    from runtime.timers import Alarm, Timers
+    from runtime.workers import Job
 
-__all__ = ["Cell", "Inbox", "cell_of"]
+__all__ = ["NO_BELONGINGS", "Belongings", "Cell", "Inbox", "cell_for", "cell_of", "reincarnate"]
+
+
+class Belongings:
+    """What most actors never have: made when one of these is set for the first time."""
+
+    __slots__ = (
+        "alarm",
+        "bounds",
+        "child_actors",
+        "deferred",
+        "factory",
+        "hook_on_end",
+        "in_pykka_registry",
+        "inbox",
+        "interceptors",
+        "job",
+        "killed",
+        "name",
+        "parent",
+        "reason",
+        "shutdown_seconds",
+        "stop_replies",
+        "stopped_event",
+        "supervised",
+        "suspended",
+        "tasks",
+        "timers",
+        "urn",
+        "watchers",
+        "watching",
+    )
+
+    def __init__(self) -> None:
+        self.name: str | None = None
+        self.urn: str | None = None
+        self.inbox: Inbox | None = None
+        self.stopped_event: threading.Event | None = None
+        self.in_pykka_registry = False
+        self.bounds: Bounds | None = None
+        self.interceptors: tuple[Interceptor, ...] = ()
+        self.suspended = False
+
+        # The family: a child actor ends with its parent, which waits `shutdown_seconds` for it before it
+        # kills it; None is for ever.
+        self.parent: Cell | None = None
+        self.child_actors: dict[Cell, None] | None = None
+        self.shutdown_seconds: float | None = None
+        self.factory: Callable[[], TrioActor] | None = None
+        self.supervised = False
+        self.watchers: set[Cell] | None = None
+        self.watching: set[Cell] | None = None
+
+        self.begin_incarnation()
+
+    def begin_incarnation(self) -> None:
+        """What belongs to one incarnation begins anew with the next."""
+        self.alarm: Alarm | None = None  # rings when the time to end is over
+        self.job: Job | None = None
+        self.tasks: set[ChildTask] | None = None
+        self.timers: Timers | None = None
+        self.deferred: set[pykka.Future[Any]] | None = None
+        self.stop_replies: list[pykka.Future[Any]] | None = None
+        self.reason: BaseException | None = None
+        self.hook_on_end = True
+        self.killed = False
 
 
 class Cell:
     """One actor as the scheduler sees it.
 
-    Any thread may call `put`. Everything else belongs to the scheduler's thread.
+    A cell belongs to the scheduler's thread. From any thread may be called: `submit`, `post`,
+    `post_control` (other threads hand in what they bring through `Scheduler.run_soon`), and what is made
+    on demand (`urn`, `inbox`, `stopped_event`).
 
     Invariants:
-    - `scheduled` is True while the cell stands in the ready queue, runs a slice or is `busy`; only the
-      scheduler clears it, and looks at the mail again afterwards. Two threads that put at once may both set
-      it, and then the cell stands in the queue twice: that costs an empty slice.
-    - `busy` is True while an async handler or hook runs, and belongs to the scheduler: no slice runs then,
+    - `scheduled` is True while the cell stands in the ready queue, runs a slice or is `busy`. Only the
+      scheduler clears it, and it looks at the mail again afterwards: a finalizer or a signal handler may
+      tell the actor something at any moment. Should both queue it, that costs an empty slice.
+    - `busy` is True while an async handler or hook runs, and belongs to the workers: no slice runs then,
       which is what keeps it at one handler at a time.
-    - `stopped` is set before the mail is drained for the last time, and a sender looks at `dead` after it
-      has put: so a message is handled, answered with ActorDeadError, or a dead letter, never forgotten.
+    - `takes_mail` is True while the actor is RUNNING and not suspended. Mail that comes at another time
+      waits for the next incarnation, or for the last drain.
+    - `guarded` is True when a `tell` may not just append: before the start, in a bounded mailbox, and
+      after the end.
     """
 
     __slots__ = (
         "__weakref__",
-        "_inbox",
-        "_stopped_event",
-        "_urn",
         "actor",
         "actor_class",
         "asked",
+        "belongings",
         "busy",
-        "children",
         "context",
         "control",
-        "dead",
-        "deferred",
+        "guarded",
         "handlers",
-        "hook_on_end",
-        "in_pykka_registry",
+        "handling",
+        "life",
         "mail",
-        "name",
-        "reason",
         "ref",
         "scheduled",
-        "started",
-        "stop_replies",
-        "stopped",
-        "system",
-        "watchers",
-        "watching",
+        "scheduler",
+        "takes_mail",
     )
 
     def __init__(self, actor: TrioActor) -> None:
         self.actor: TrioActor | None = actor
         self.actor_class = type(actor)
         self.handlers: Handlers = type(actor).handlers_by_type
-        self.system: ActorSystem | None = None
-        self.name: str | None = None
+        self.belongings = NO_BELONGINGS
         self.ref: ActorRef[Any] | None = None
+        self.scheduler: Scheduler | None = None
         self.context: contextvars.Context | None = None
+        self.life = Life.NEW
         self.mail: deque[Any] | None = None
         self.control: deque[Control] | None = None
         self.scheduled = True  # until it is started, nobody may queue it
+        self.guarded = True
+        self.takes_mail = False
         self.busy = False
-        self.started = False
-        self.stopped = False
-        self.dead = False
-        self.reason: BaseException | None = None
-        self.hook_on_end = True
-        self.in_pykka_registry = False
+        self.handling: Any = None  # the item that the running handler was given
         self.asked: pykka.Future[Any] | None = None  # of the running handler, until taken by defer()
-        self.deferred: set[pykka.Future[Any]] | None = None
-        self.stop_replies: list[pykka.Future[Any]] | None = None
-        self.children: set[ChildTask] | None = None
-        self.watchers: set[Cell] | None = None
-        self.watching: set[Cell] | None = None
-        self._urn: str | None = None
-        self._inbox: Inbox | None = None
-        self._stopped_event: threading.Event | None = None
+
+    def own(self) -> Belongings:
+        """The belongings, for writing."""
+        if self.belongings is NO_BELONGINGS:
+            belongings = Belongings()
+            with _lazy_lock:
+                if self.belongings is NO_BELONGINGS:
+                    self.belongings = belongings
+        return self.belongings
+
+    def enter(self, life: Life) -> None:
+        """Go on to the next part of the actor's life."""
+        assert life in TRANSITIONS[self.life], f"{self} cannot go from {self.life.value} to {life.value}"
+        self.life = life
+        self.takes_mail = life is Life.RUNNING and not self.belongings.suspended
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it takes, or will take, what it is told: pykka's view of the matter."""
+        life = self.life
+        return life is not Life.DEAD and (life is not Life.ENDING or self.belongings.supervised)
+
+    # --- the way in ---------------------------------------------------------------------------------
 
     # A Ctrl-C between the mark and the queue would leave the actor marked, and asleep, for ever.
     @trio.lowlevel.enable_ki_protection
-    def put(self, item: Any) -> None:
-        """Append to the mail and see to it that the actor runs. Never blocks."""
-        mail = self.mail
-        if mail is None:
-            mail = self._make_mail()
-        mail.append(item)
-        if not self.scheduled:
-            self.scheduled = True
-            system = self.system
-            assert system is not None
-            system.scheduler.enqueue(self)
-        if self.dead:
-            self.drain()
+    def submit(self, item: Any, *, placed: bool = False) -> None:
+        """Take a user's message, or an `Ask`, by the rules of the mailbox.
+
+        `placed`: the sender has waited for a place in it, and this is the message that takes it.
+
+        Raises:
+            pykka.ActorDeadError: the actor has stopped.
+            MailboxFull: there is no room, and the sender does not wait.
+        """
+        if not self.is_alive:
+            raise pykka.ActorDeadError(f"{self} not found")
+        bounds = self.belongings.bounds
+        if bounds is not None:
+            item = bounds.admit(self, item, placed=placed)
+            if item is None:
+                return
+        self.post(item)
 
     @trio.lowlevel.enable_ki_protection
-    def put_control(self, item: Control) -> None:
+    def post(self, item: Any) -> None:
+        """Append to the mail, exempt from bounds, and see to it that the actor runs. Never raises.
+
+        What comes too late is answered with ActorDeadError, or a dead letter.
+        """
+        scheduler = self.scheduler
+        if scheduler is None or get_ident() == scheduler.thread_id:
+            self.deliver(item)
+        else:
+            scheduler.run_soon(self.deliver, item)
+
+    @trio.lowlevel.enable_ki_protection
+    def post_control(self, item: Control) -> None:
+        """Append to the control lane. For an actor that is dead it is nothing."""
+        scheduler = self.scheduler
+        if scheduler is None or get_ident() == scheduler.thread_id:
+            self.deliver_control(item)
+        else:
+            scheduler.run_soon(self.deliver_control, item)
+
+    @trio.lowlevel.enable_ki_protection
+    def deliver(self, item: Any) -> None:
+        """`post` on the scheduler's thread."""
+        if self.life is Life.DEAD:
+            self.refuse(item)
+            return
+        if type(item) is Counted:
+            assert self.belongings.bounds is not None
+            if not self.belongings.bounds.make_room(self, item):
+                return
+        if self.mail is None:
+            self.mail = deque()
+        self.mail.append(item)
+        self.schedule()
+
+    def deliver_control(self, item: Control) -> None:
+        if self.life is Life.DEAD:
+            if type(item) is Halt and item.reply is not None:
+                answer_dead(item.reply, f"{self} not found")
+            return
         if self.control is None:
             self.control = deque()
         self.control.append(item)
+        if type(item) is Kill and self.belongings.job is not None:
+            self.belongings.job.cancel()
+        self.schedule()
+
+    def schedule(self) -> None:
         if not self.scheduled:
             self.scheduled = True
-            assert self.system is not None
-            self.system.scheduler.enqueue(self)
+            assert self.scheduler is not None
+            self.scheduler.enqueue(self)
 
-    def _make_mail(self) -> deque[Any]:
-        mail: deque[Any] = deque()
-        with _lazy_lock:
-            if self.mail is None:
-                self.mail = mail
-            return self.mail
+    # --- the way out --------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Answer or bury what a dead actor left. Several threads may drain at once: each takes its own."""
-        mail = self.mail
+        """Answer or bury the mail that nobody will handle."""
+        mail, self.mail = self.mail, None
         while mail:
-            try:
-                item = mail.popleft()
-            except IndexError:
-                return
-            if type(item) is not Ask:
-                if type(item) is not ActorStop and self.system is not None:
-                    self.system.bury(self, item)
-            elif type(item.message) is ActorStop:
-                answer(item.reply, None)
-            else:
-                answer_dead(item.reply, f"{self} stopped before handling the message")
+            self.refuse(mail.popleft())
+
+    def refuse(self, item: Any) -> None:
+        """Answer or bury one item for a dead actor."""
+        if type(item) is Counted:
+            item = item.item
+        if type(item) is not Ask:
+            if type(item) not in _NOT_FOR_USERS and self.scheduler is not None:
+                self.scheduler.system.bury(self, item, "the actor is dead")
+        elif type(item.message) is ActorStop:
+            answer(item.reply, None)
+        else:
+            answer_dead(item.reply, f"{self} stopped before handling the message")
 
     def forget_watched(self, ref: ActorRef[Any]) -> bool:
         """Whether the actor still watches `ref`; after this it does not."""
         cell = ref._cell  # pyright: ignore[reportPrivateUsage] - ref and cell are one unit
-        if self.watching is None or cell not in self.watching:
+        watching = self.belongings.watching
+        if watching is None or cell not in watching:
             return False
-        self.watching.remove(cell)
+        watching.remove(cell)
         return True
+
+    # --- made on demand -----------------------------------------------------------------------------
+
+    @property
+    def system(self) -> ActorSystem | None:
+        return None if self.scheduler is None else self.scheduler.system
 
     @property
     def urn(self) -> str:
-        if self._urn is None:
+        if self.belongings.urn is None:
             urn = uuid.uuid4().urn
+            belongings = self.own()
             with _lazy_lock:
-                if self._urn is None:
-                    self._urn = urn
-        return self._urn
+                if belongings.urn is None:
+                    belongings.urn = urn
+        assert self.belongings.urn is not None
+        return self.belongings.urn
 
     @property
     def inbox(self) -> Inbox:
-        if self._inbox is None:
-            self._inbox = Inbox(self)
-        return self._inbox
+        if self.belongings.inbox is None:
+            self.own().inbox = Inbox(self)
+        assert self.belongings.inbox is not None
+        return self.belongings.inbox
 
     @property
     def stopped_event(self) -> threading.Event:
-        if self._stopped_event is None:
+        if self.belongings.stopped_event is None:
             event = threading.Event()
+            belongings = self.own()
             with _lazy_lock:
-                if self._stopped_event is None:
-                    self._stopped_event = event
-                if self.stopped:
-                    self._stopped_event.set()
-        return self._stopped_event
+                if belongings.stopped_event is None:
+                    belongings.stopped_event = event
+                if not self.is_alive:
+                    belongings.stopped_event.set()
+        assert self.belongings.stopped_event is not None
+        return self.belongings.stopped_event
 
-    def leave_pykka_registry(self) -> None:
-        if self.in_pykka_registry:
-            self.in_pykka_registry = False
+    def close(self) -> None:
+        """From now on whoever tells it something learns that it is dead."""
+        with _lazy_lock:
+            self.guarded = True
+            if self.belongings.stopped_event is not None:
+                self.belongings.stopped_event.set()
+        if self.belongings.in_pykka_registry:
+            self.belongings.in_pykka_registry = False
             assert self.ref is not None
             pykka.ActorRegistry.unregister(self.ref)
-
-    def mark_stopped(self) -> None:
-        with _lazy_lock:
-            self.stopped = True
-            if self._stopped_event is not None:
-                self._stopped_event.set()
 
     def __str__(self) -> str:
         return f"{self.actor_class.__name__} ({self.urn})"
@@ -208,9 +344,9 @@ class Inbox:
 
     def put(self, envelope: Envelope[Any], /) -> None:
         if envelope.reply_to is None:
-            self._cell.put(envelope.message)
+            self._cell.post(envelope.message)
         else:
-            self._cell.put(Ask(envelope.message, envelope.reply_to))
+            self._cell.post(Ask(envelope.message, envelope.reply_to))
 
     def get(self) -> Envelope[Any]:
         raise TypeError("the mail of a TrioActor is taken by its scheduler only")
@@ -219,19 +355,49 @@ class Inbox:
         return not self._cell.mail
 
 
-def cell_of(actor: TrioActor) -> Cell:
-    """The cell that `TrioActor.__init__` made.
+def reincarnate(cell: Cell) -> None:
+    """Have the factory of a cell make its next actor.
 
     Raises:
-        TypeError: the class overrides `__init__` and does not call `super().__init__()`.
+        TypeError: the factory gave something else than a new actor of the same class.
+        BaseException: what the factory raised.
     """
+    assert cell.context is not None
+    assert cell.belongings.factory is not None
+    _heir.set(cell)
     try:
-        return actor._cell  # pyright: ignore[reportPrivateUsage] - actor and cell are one unit
-    except AttributeError:
-        raise TypeError(f"{type(actor).__name__}.__init__ does not call super().__init__()") from None
+        actor = cell.belongings.factory()
+    finally:
+        _heir.set(None)
+    if cell.actor is not actor:
+        cell.actor = None
+        raise TypeError(f"to restart {cell}, its factory must make a new {cell.actor_class.__name__}")
 
 
-# Guards the lazy members of all cells: taken at most three times in an actor's life, for nanoseconds.
-# Nothing is made while it is held, and it is reentrant: the garbage collector or a signal handler may come
-# in anywhere, and may tell an actor something.
+def cell_for(actor: TrioActor) -> Cell:
+    """The cell of an actor that is being made: that of its last incarnation, or a new one."""
+    cell = _heir.get()
+    if cell is None or cell.actor_class is not type(actor):
+        return Cell(actor)
+    _heir.set(None)
+    cell.actor = actor
+    return cell
+
+
+def cell_of(actor: TrioActor) -> Cell:
+    return actor._cell  # pyright: ignore[reportPrivateUsage] - actor and cell are one unit
+
+
+# The cell whose next incarnation is being made in this context.
+_heir: contextvars.ContextVar[Cell | None] = contextvars.ContextVar("runtime.heir", default=None)
+
+_NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded})
+"""Mail that is no loss to anybody when its actor is dead."""
+
+NO_BELONGINGS = Belongings()
+"""Stands for the belongings of all actors that have none. Never written to: see `Cell.own`."""
+
+# Guards what is made on demand: taken a few times in an actor's life at most, for nanoseconds. Nothing is
+# made while it is held, and it is reentrant: the garbage collector or a signal handler may come in
+# anywhere, and may tell an actor something.
 _lazy_lock = threading.RLock()

@@ -15,6 +15,7 @@ __all__ = [
     "CtrlCShield",
     "cancel_status_of",
     "is_below",
+    "is_only_cancelled",
     "is_system_cancellation",
     "leave_open_scopes",
     "scope_left_open",
@@ -53,8 +54,11 @@ def is_system_cancellation(error: BaseException) -> bool:
     A `Cancelled` may also come from a scope that user code left open, or be an old one raised again: those
     are failures of that code, and would bring the system down if they went on.
     """
-    if trio.current_effective_deadline() != -math.inf:
-        return False
+    return trio.current_effective_deadline() == -math.inf and is_only_cancelled(error)
+
+
+def is_only_cancelled(error: BaseException) -> bool:
+    """Whether the error consists of `trio.Cancelled` and nothing else."""
     if isinstance(error, BaseExceptionGroup):
         return cast("BaseExceptionGroup[BaseException]", error).split(trio.Cancelled)[1] is None
     return isinstance(error, trio.Cancelled)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 __all__ = [
+    "ActorKilledError",
     "BlockingCallError",
+    "MailboxFullError",
     "NameTakenError",
     "NoActorSystemError",
+    "NotPicklableError",
     "SystemClosedError",
     "SystemFailedError",
+    "WorkerDiedError",
 ]
 
 
@@ -16,6 +20,17 @@ class BlockingCallError(RuntimeError):
 
     `await` the reply instead, or answer with a message.
     """
+
+
+class MailboxFullError(RuntimeError):
+    """The actor's bounded mailbox has no room. Send less, later, or declare another `Overflow`.
+
+    The message has not been taken.
+    """
+
+
+class ActorKilledError(RuntimeError):
+    """Why an actor ended that was killed: `kill()` was called, or it had not stopped in time."""
 
 
 class NoActorSystemError(RuntimeError):
@@ -32,3 +47,22 @@ class NameTakenError(ValueError):
 
 class SystemFailedError(RuntimeError):
     """The runtime itself failed (a defect of ours, never of an actor). `__cause__` is the reason."""
+
+
+class NotPicklableError(TypeError):
+    """A function, its arguments, its result or its exception cannot travel between host and worker process.
+
+    The caller of `run_killable` is to blame: the function has to be importable by name (no lambda,
+    nothing defined in a function), and what goes in and out has to be picklable. Work that needs live
+    objects belongs in `run_blocking`. After a result or an exception that could not travel, the work
+    itself has been done.
+    """
+
+
+class WorkerDiedError(RuntimeError):
+    """The worker process of a `run_killable` ended before its work did.
+
+    The work ended it (`sys.exit`, `os._exit`, a crash in native code), or somebody else did: a kill from
+    outside, the system out of memory. The work may have been done in part; whether it can be tried again
+    is for the caller to know. Other calls are not touched.
+    """

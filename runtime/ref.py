@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from _thread import get_ident
+from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
+import trio
 
 from runtime.messages import ActorStop, Ask
 from runtime.reply import Reply, answer_dead, refuse_to_block
@@ -48,24 +51,84 @@ class ActorRef(pykka.ActorRef[A]):
     @property
     def name(self) -> str | None:
         """The name under which its system knows the actor, if it was given one."""
-        return self._cell.name
+        return self._cell.belongings.name
 
     def _actor_weakref(self) -> A | None:  # pyright: ignore[reportIncompatibleVariableOverride] - pykka calls it
         return self._cell.actor  # pyright: ignore[reportReturnType] - the cell does not carry A
 
     def is_alive(self) -> bool:
-        return not self._cell.stopped
+        return self._cell.is_alive
 
+    # A Ctrl-C between the mark and the queue would leave the actor marked, and asleep, for ever.
+    @trio.lowlevel.enable_ki_protection
     def tell(self, message: Any) -> None:
         """Put a message into the actor's mail.
 
+        Blocks only for room in a mailbox that is declared with `Overflow.WAIT`, and only a thread that does
+        not run trio.
+
         Raises:
             pykka.ActorDeadError: the actor has stopped.
+            MailboxFullError: its bounded mailbox has no room, and is declared to say so.
         """
         cell = self._cell
-        if cell.stopped:
-            raise pykka.ActorDeadError(f"{self} not found")
-        cell.put(message)
+        scheduler = cell.scheduler
+        if cell.guarded or get_ident() != scheduler.thread_id:  # pyright: ignore[reportOptionalMemberAccess] - guarded until it has one
+            self._tell_guarded(message)
+            return
+        # Cell.deliver, in place: two calls less.
+        mail = cell.mail
+        if mail is None:
+            mail = cell.mail = deque[Any]()
+        mail.append(message)
+        if not cell.scheduled:
+            cell.scheduled = True
+            scheduler.ready.append(cell)  # pyright: ignore[reportOptionalMemberAccess] - as above
+            if scheduler.parked:  # pyright: ignore[reportOptionalMemberAccess] - as above
+                scheduler.wake()  # pyright: ignore[reportOptionalMemberAccess] - as above
+
+    def _tell_guarded(self, message: Any) -> None:
+        placed = self._place_for_thread(None)
+        self._cell.submit(message, placed=placed)
+
+    def _place_for_thread(self, timeout: float | None) -> bool:
+        """Wait for a place in the mailbox, if this thread may wait and the mailbox has to be waited for.
+
+        Raises:
+            pykka.Timeout: there was none in so many seconds.
+        """
+        bounds = self._cell.belongings.bounds
+        if bounds is None or trio.lowlevel.in_trio_run():
+            return False
+        granted = bounds.place()
+        if granted is None:
+            return False
+        try:
+            granted.get(timeout=timeout)
+        except BaseException:
+            bounds.give_up(granted)
+            raise
+        return True
+
+    async def send(self, message: Any) -> None:
+        """`tell`, and wait for room where the mailbox is declared with `Overflow.WAIT`.
+
+        Awaited in trio or asyncio, but not in a handler: an actor that waits for another's room serves
+        nobody meanwhile. A cancelled wait leaves nothing in the mailbox.
+
+        Raises:
+            pykka.ActorDeadError: the actor has stopped.
+            MailboxFullError: there is no room, and the mailbox is declared to say so.
+        """
+        bounds = self._cell.belongings.bounds
+        granted = None if bounds is None else bounds.place()
+        if bounds is not None and granted is not None:
+            try:
+                await granted
+            except BaseException:
+                bounds.give_up(granted)
+                raise
+        self._cell.submit(message, placed=granted is not None)
 
     @overload
     def ask(self, message: Any, *, block: Literal[False], timeout: float | None = None) -> Reply[Any]: ...
@@ -90,14 +153,21 @@ class ActorRef(pykka.ActorRef[A]):
             BlockingCallError: `block` on a thread that runs trio. Nothing has been sent then.
         """
         reply: Reply[Any] = Reply()
-        cell = self._cell
-        if cell.stopped:
-            answer_dead(reply, f"{self} not found")
-        else:
-            if block:
-                refuse_to_block()
-            cell.put(Ask(message, reply))
+        if block and self._cell.is_alive:
+            refuse_to_block()
+        self.ask_for(message, reply, timeout=timeout if block else None)
         return reply.get(timeout=timeout) if block else reply
+
+    @trio.lowlevel.enable_ki_protection
+    def ask_for(self, message: Any, reply: pykka.Future[Any], *, timeout: float | None = None) -> None:
+        """`ask` on behalf of whoever waits for `reply`: a dead actor or a full mailbox is the answer."""
+        cell = self._cell
+        if not cell.is_alive:
+            answer_dead(reply, f"{self} not found")
+        elif cell.belongings.bounds is None or type(message) is ActorStop:
+            cell.post(Ask(message, reply))
+        else:
+            cell.submit(Ask(message, reply), placed=self._place_for_thread(timeout))
 
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...
@@ -116,7 +186,7 @@ class ActorRef(pykka.ActorRef[A]):
         Raises:
             BlockingCallError: `block` on a thread that runs trio. The actor has not been stopped then.
         """
-        if block and not self._cell.stopped:
+        if block and self._cell.is_alive:
             refuse_to_block()
         reply = self.ask(ActorStop(), block=False).map(_true).recover(_false_if_dead)
         return reply.get(timeout=timeout) if block else reply

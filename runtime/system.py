@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextvars
+import threading
+from _thread import get_ident
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import trio
 
-from runtime.cell import Cell, cell_of
+from runtime import lifecycle
+from runtime.cell import NO_BELONGINGS, Cell, cell_of
 from runtime.containment import CtrlCShield, is_below
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
-from runtime.messages import ActorStop, Ask, Terminated
-from runtime.reply import Reply
-from runtime.scheduler import Scheduler
+from runtime.life import Life
+from runtime.messages import ActorStop, Kill, Terminated
+from runtime.scheduler import Pace, Scheduler
 from runtime.tasks import ChildTask
 from runtime.telemetry import get_logger
 
@@ -29,6 +32,8 @@ A = TypeVar("A", bound="TrioActor")
 
 _log = get_logger("runtime")
 
+_NO_TASKS = frozenset({Life.ENDING, Life.HALTED, Life.DEAD})
+
 
 class ActorSystem:
     """A set of actors on one trio thread. Made by `open_system` or `start_system`.
@@ -36,18 +41,21 @@ class ActorSystem:
     `spawn`, `spawn_named` and `find` may be called from any thread; `stop` from trio.
     """
 
-    def __init__(self, *, shutdown_budget_seconds: float) -> None:
+    def __init__(self, *, shutdown_budget_seconds: float, pace: Pace) -> None:
         self._shutdown_budget_seconds = shutdown_budget_seconds
-        # Insertion order is the order of starting, and its reverse the order of stopping.
-        self._cells: dict[Cell, None] = {}
+        self._pace = pace
+        # The actors without a parent. Insertion order is the order of starting, and its reverse the order
+        # of stopping.
+        self._roots: dict[Cell, None] = {}
         self._names: dict[str, Cell] = {}
         self._closing = False
         self._abandoned = False
+        self._abandon_lock = threading.RLock()
         self._dead_letters = 0
         self._nursery: trio.Nursery | None = None
         self._scheduler: Scheduler | None = None
         self._close_requested = trio.Event()
-        self._patience = trio.CancelScope()
+        self._stopping = _Stopping(self._roots)
         self._finished = trio.Event()
         self._failure: BaseException | None = None
         self._on_failure: Callable[[], object] = _do_nothing
@@ -79,10 +87,8 @@ class ActorSystem:
         self, name: str | None, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs
     ) -> ActorRef[A]:
         actor = cls(*args, **kwargs)
-        cell = cell_of(actor)
-        cell.name = name
         ref = actor.actor_ref  # made here, where no other thread can make another one
-        self.adopt(cell)
+        self.adopt(cell_of(actor), name=name)
         return ref
 
     def find(self, name: str) -> ActorRef[Any] | None:
@@ -113,7 +119,7 @@ class ActorSystem:
             try:
                 await self._finished.wait()
             except KeyboardInterrupt:  # trio's; no scope shields from it
-                self._patience.cancel()
+                self._stopping.patience.cancel()
                 await self._finished.wait()
                 raise
 
@@ -124,86 +130,113 @@ class ActorSystem:
         assert self._scheduler is not None
         return self._scheduler
 
+    def new_context(self) -> contextvars.Context:
+        return self._base_context.copy()
+
     @trio.lowlevel.enable_ki_protection
-    def adopt(self, cell: Cell) -> None:
+    def adopt(self, cell: Cell, *, name: str | None = None, parent: Cell | None = None) -> None:
         """Take in a new actor and schedule its start."""
-        if self._closing:
+        if self._closing and parent is None:
             raise SystemClosedError("the actor system has stopped or is stopping: it starts no more actors")
-        if cell.name is not None and self._names.setdefault(cell.name, cell) is not cell:
-            raise NameTakenError(f"an actor named {cell.name!r} is alive already")
-        cell.system = self
+        if name is not None:
+            cell.own().name = name
+            if self._names.setdefault(name, cell) is not cell:
+                raise NameTakenError(f"an actor named {name!r} is alive already")
+        scheduler = self.scheduler
+        cell.scheduler = scheduler
         cell.context = self._base_context.copy()
-        self._cells[cell] = None
-        self.scheduler.enqueue(cell)
+        if parent is None:
+            self._roots[cell] = None
+        else:
+            cell.own().parent = parent
+            family = parent.own()
+            if family.child_actors is None:
+                family.child_actors = {}
+            family.child_actors[cell] = None
+        cell.guarded = cell.belongings.bounds is not None
+        if get_ident() == scheduler.thread_id:
+            scheduler.enqueue(cell)
+        else:
+            scheduler.run_soon(scheduler.enqueue, cell)
         if self._abandoned:  # it ended while another thread came this way
             self.abandon()
 
-    def release(self, cell: Cell) -> bool:
-        """Take a cell off the list of the living; whether it was there. One thread of several gets True."""
-        return self._cells.pop(cell, cell) is None
+    def release(self, cell: Cell) -> None:
+        """Take a dead cell out of its family."""
+        parent = cell.belongings.parent
+        if parent is None:
+            self._roots.pop(cell, None)
+            self._stopping.gone(cell)
+        elif parent.belongings.child_actors is not None:
+            parent.belongings.child_actors.pop(cell, None)
 
     def forget(self, cell: Cell) -> None:
         """Take a dead actor out of the directories, and tell its watchers."""
-        cell.leave_pykka_registry()
-        if cell.name is not None and self._names.get(cell.name) is cell:
-            del self._names[cell.name]
-        for target in cell.watching or ():
-            if target.watchers is not None:
-                target.watchers.discard(cell)
-        cell.watching = None
-        watchers, cell.watchers = cell.watchers, None
-        if watchers:
-            for watcher in watchers:
-                self._notify(watcher, cell)
+        belongings = cell.belongings
+        if belongings.name is not None and self._names.get(belongings.name) is cell:
+            del self._names[belongings.name]
+        for target in belongings.watching or ():
+            if target.belongings.watchers is not None:
+                target.belongings.watchers.discard(cell)
+        watchers = belongings.watchers
+        if belongings is not NO_BELONGINGS:
+            belongings.watching = belongings.watchers = None
+        for watcher in watchers or ():
+            self._notify(watcher, cell)
 
     def _notify(self, watcher: Cell, cell: Cell) -> None:
-        if not watcher.stopped:
+        if watcher.is_alive:
             assert cell.ref is not None, "nobody can watch an actor without a ref"
-            watcher.put(Terminated(cell.ref, cell.reason))
+            watcher.deliver(Terminated(cell.ref, cell.belongings.reason))
 
     def watch(self, watcher: Cell, target: Cell) -> None:
         if target.system is not self:
             raise ValueError(f"{target} runs in another actor system: it cannot be watched from here")
-        if watcher.watching is None:
-            watcher.watching = set()
-        if target in watcher.watching:
+        belongings = watcher.own()
+        if belongings.watching is None:
+            belongings.watching = set()
+        if target in belongings.watching:
             return
-        watcher.watching.add(target)
-        if target.dead:
+        belongings.watching.add(target)
+        if target.life is Life.DEAD:
             self._notify(watcher, target)
             return
-        if target.watchers is None:
-            target.watchers = set()
-        target.watchers.add(watcher)
+        watched = target.own()
+        if watched.watchers is None:
+            watched.watchers = set()
+        watched.watchers.add(watcher)
 
     def unwatch(self, watcher: Cell, target: Cell) -> None:
-        if watcher.watching is not None:
-            watcher.watching.discard(target)
-        if target.watchers is not None:
-            target.watchers.discard(watcher)
+        if watcher.belongings.watching is not None:
+            watcher.belongings.watching.discard(target)
+        if target.belongings.watchers is not None:
+            target.belongings.watchers.discard(watcher)
 
     def run_child(
         self, cell: Cell, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> ChildTask:
-        if self._nursery is None or self._finished.is_set() or cell.stopped:
+        if self._nursery is None or self._finished.is_set() or cell.life in _NO_TASKS:
             raise SystemClosedError(f"{cell} is stopping: it starts no more tasks")
         child = ChildTask()
-        if cell.children is None:
-            cell.children = set()
-        cell.children.add(child)
+        belongings = cell.own()
+        if belongings.tasks is None:
+            belongings.tasks = set()
+        belongings.tasks.add(child)
         self._nursery.start_soon(child.run, cell, function, args, name=function)
         return child
 
-    def bury(self, addressee: object, message: object) -> None:
+    def bury(self, addressee: object, message: object, reason: str) -> None:
         """Count and log a message that nobody will handle. Never its content."""
         self._dead_letters += 1
-        _log.debug("dead letter", actor=str(addressee), message_type=type(message).__name__)
+        _log.debug("dead letter", actor=str(addressee), message_type=type(message).__name__, reason=reason)
 
     def abandon(self) -> None:
         """The scheduler has ended: so has every actor that is still there."""
-        self._closing = self._abandoned = True
-        for cell in tuple(self._cells):
-            self.scheduler.finish(cell)
+        with self._abandon_lock:
+            self._closing = self._abandoned = True
+            for cell in reversed(tuple(self._roots)):
+                lifecycle.finish(cell)
+            self.scheduler.end()
 
     async def run(self, started: trio.Event) -> None:
         """The life of the system, as a trio system task: shielded from the host's cancellation."""
@@ -212,11 +245,12 @@ class ActorSystem:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = ctrl_c_shield.nursery = nursery
-                self._scheduler = Scheduler(nursery)
-                nursery.start_soon(self._scheduler.dispatch)
+                self._scheduler = Scheduler(self, nursery, self._pace)
+                nursery.start_soon(self._scheduler.dispatch, name="runtime.dispatcher")
+                nursery.start_soon(self._scheduler.alarms.run, name="runtime.alarms")
                 started.set()
                 await self._close_requested.wait()
-                await self._stop_actors()
+                await self._stopping.run(self._shutdown_budget_seconds)
                 nursery.cancel_scope.cancel()
         except trio.Cancelled:  # the run ends under us
             raise
@@ -227,21 +261,6 @@ class ActorSystem:
             trio.lowlevel.remove_instrument(ctrl_c_shield)
             self.abandon()
             self._finished.set()
-
-    async def _stop_actors(self) -> None:
-        deadline = trio.current_time() + self._shutdown_budget_seconds
-        self._patience.deadline = deadline
-        hanging: list[Reply[Any]] = []
-        with self._patience:
-            for cell in reversed(tuple(self._cells)):
-                ended: Reply[Any] = Reply()
-                cell.put(Ask(ActorStop(), ended))
-                with trio.move_on_after((deadline - trio.current_time()) / 2):
-                    await ended
-                if not ended.done:
-                    hanging.append(ended)
-            for ended in hanging:
-                await ended
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:
@@ -263,18 +282,74 @@ class ActorSystem:
 
 
 @asynccontextmanager
-async def open_system(*, shutdown_budget_seconds: float = 10.0) -> AsyncGenerator[ActorSystem, None]:
+async def open_system(
+    *, shutdown_budget_seconds: float = 10.0, pace: Pace | None = None
+) -> AsyncGenerator[ActorSystem, None]:
     """Run an actor system for the time of an `async with` block in trio.
 
     At the end of the block, be it left normally, by an exception or because the host is cancelled, the
     system stops in order: see `ActorSystem.stop`. The block's own exception passes through unchanged.
 
+    `pace` decides about order in experiments, see `runtime.testing`.
+
     Raises:
         SystemFailedError: the runtime itself failed; the block is cancelled then.
     """
-    system = ActorSystem(shutdown_budget_seconds=shutdown_budget_seconds)
+    system = ActorSystem(shutdown_budget_seconds=shutdown_budget_seconds, pace=pace or Pace())
     async with system.serve():
         yield system
+
+
+class _Stopping:
+    """The orderly end of all actors without a parent, the youngest first, one after another.
+
+    Each end starts the next from where it happens, so that the cost of stopping is that of the ends.
+    """
+
+    def __init__(self, roots: dict[Cell, None]) -> None:
+        self.patience = trio.CancelScope()
+        self._roots = roots
+        self._hanging: dict[Cell, None] = {}
+        self._awaited: Cell | None = None
+        self._awaited_since = 0.0
+        self._all_gone = trio.Event()
+        self._running = False
+
+    def gone(self, cell: Cell) -> None:
+        """A root is dead."""
+        self._hanging.pop(cell, None)
+        if self._running and (cell is self._awaited or self._awaited is None):
+            self._stop_next()
+
+    async def run(self, budget_seconds: float) -> None:
+        """Return when all are dead, or when the budget is over."""
+        deadline = trio.current_time() + budget_seconds
+        self._running = True
+        self.patience.deadline = deadline
+        with self.patience:
+            self._stop_next()
+            while not self._all_gone.is_set():
+                if self._awaited is None:  # only those are left that hang
+                    await self._all_gone.wait()
+                    break
+                awaited = self._awaited
+                with trio.move_on_at(self._awaited_since + (deadline - self._awaited_since) / 2):
+                    await self._all_gone.wait()
+                if self._awaited is awaited and not self._all_gone.is_set():
+                    self._hanging[awaited] = None
+                    self._stop_next()
+        self._running = False
+        for cell in self._hanging:
+            cell.deliver_control(Kill())
+
+    def _stop_next(self) -> None:
+        """Go on to the youngest that has not been asked to stop."""
+        self._awaited = next((cell for cell in reversed(self._roots) if cell not in self._hanging), None)
+        if self._awaited is not None:
+            self._awaited_since = trio.current_time()
+            self._awaited.deliver(ActorStop())
+        elif not self._roots:
+            self._all_gone.set()
 
 
 _current: contextvars.ContextVar[ActorSystem] = contextvars.ContextVar("runtime.current_system")

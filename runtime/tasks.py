@@ -14,7 +14,8 @@ from runtime.containment import (
     leave_open_scopes,
     scope_left_open,
 )
-from runtime.messages import ChildrenGone, Failed
+from runtime.life import Life
+from runtime.messages import Failed, TasksGone
 
 __all__ = ["ChildTask"]
 
@@ -45,12 +46,13 @@ class ChildTask:
                 raise
             failure = error
         finally:
-            assert cell.children is not None
-            cell.children.discard(self)
+            tasks = cell.belongings.tasks
+            assert tasks is not None
+            tasks.discard(self)
             if failure is not None:
-                cell.put_control(Failed(failure))
-            if cell.stopped and not cell.children:
-                cell.put_control(ChildrenGone())
+                cell.deliver_control(Failed(failure))
+            if cell.life is Life.ENDING and not tasks:
+                cell.deliver_control(TasksGone())
 
 
 async def _leaving_nothing_open(function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:

@@ -66,7 +66,7 @@ async def test_an_exception_fails_one_actor_only(
     bystander = system.spawn(Echo)
     ref = system.spawn(Fragile, where, error)
 
-    ref.actor_inbox._cell.put("go")  # pyright: ignore[reportPrivateUsage] - a tell that does not mind the dead
+    ref._cell.post("go")  # pyright: ignore[reportPrivateUsage] - a tell that does not mind the dead
     await wait_all_tasks_blocked()
     await ref.stop(block=False)
 

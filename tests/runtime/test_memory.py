@@ -110,7 +110,7 @@ async def test_ten_thousand_lives_leave_nothing_behind(system: ActorSystem) -> N
     gc.collect()
 
     assert count_cells() == cells_before
-    assert not ref._cell.watching  # pyright: ignore[reportPrivateUsage] - the test looks inside
+    assert not ref._cell.belongings.watching  # pyright: ignore[reportPrivateUsage] - the test looks inside
     assert system.find("the only one") is None
 
 

@@ -156,7 +156,7 @@ async def test_a_stopping_actor_with_mail_does_not_keep_the_scheduler_spinning(s
     await wait_all_tasks_blocked()
 
     stopped = ref.stop(block=False)
-    ref.actor_inbox._cell.put("behind")  # pyright: ignore[reportPrivateUsage] - as a sender that was a moment earlier
+    ref._cell.post("behind")  # pyright: ignore[reportPrivateUsage] - as a sender that was a moment earlier
     with trio.fail_after(10):
         await wait_all_tasks_blocked()  # never comes while the dispatcher spins
     may_end.set()

@@ -1,0 +1,33 @@
+"""The life of an actor, as data."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["TRANSITIONS", "Life"]
+
+
+class Life(enum.Enum):
+    """Where an actor stands between its making and its death."""
+
+    NEW = "new"
+    """Made, and nothing of it has run: not even in a system, or about to be made again after a restart."""
+    STARTING = "starting"
+    """`on_start` is still to run, or runs."""
+    RUNNING = "running"
+    ENDING = "ending"
+    """It takes no more mail; its child actors, its tasks and its last hook come to their end."""
+    HALTED = "halted"
+    """An incarnation is over, and the supervisor decides what becomes of the ref and the mail."""
+    DEAD = "dead"
+
+
+TRANSITIONS: dict[Life, frozenset[Life]] = {
+    # DEAD comes from everywhere when the system itself is cut off.
+    Life.NEW: frozenset({Life.STARTING, Life.DEAD}),
+    Life.STARTING: frozenset({Life.RUNNING, Life.ENDING, Life.DEAD}),
+    Life.RUNNING: frozenset({Life.ENDING, Life.DEAD}),
+    Life.ENDING: frozenset({Life.HALTED, Life.DEAD}),
+    Life.HALTED: frozenset({Life.NEW, Life.DEAD}),
+    Life.DEAD: frozenset(),
+}

@@ -1,0 +1,334 @@
+"""How an actor starts, fails, ends and starts again. For the scheduler's thread only."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from types import CoroutineType, TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+import pykka
+
+from runtime.cell import NO_BELONGINGS, reincarnate
+from runtime.errors import ActorKilledError
+from runtime.life import Life
+from runtime.messages import (
+    Ask,
+    ChildActorGone,
+    ChildEnded,
+    ChildStarted,
+    Counted,
+    Failed,
+    Halt,
+    Kill,
+    TasksGone,
+)
+from runtime.reply import answer, answer_dead, answer_error
+
+if TYPE_CHECKING:
+    from runtime.actor import TrioActor
+    from runtime.cell import Cell
+    from runtime.ref import ActorRef
+    from runtime.workers import Done
+
+__all__ = ["attend", "end_child", "fail", "finish", "handled", "handler_failed", "revive", "stop"]
+
+# pykka's contract: failures are reported by this logger, in these words.
+_log = logging.getLogger("pykka")
+
+# The real one, whatever a subclass calls by that name.
+_traceback_of = BaseException.__dict__["__traceback__"].__get__
+
+# One that may still fail or be stopped.
+_LIVELY = frozenset({Life.STARTING, Life.RUNNING})
+
+
+def attend(cell: Cell) -> None:
+    """Do what comes before any mail: start the actor, handle its control lane."""
+    if cell.life is Life.NEW:
+        _begin(cell)
+    while cell.control and not cell.busy:
+        _handle_control(cell)
+
+
+def _begin(cell: Cell) -> None:
+    cell.enter(Life.STARTING)
+    if cell.actor is None:
+        try:
+            reincarnate(cell)
+        except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
+            fail(cell, error, hook=False)
+            return
+    _run_hook(cell, _actor_of(cell).on_start, _started)
+
+
+def _started(cell: Cell, _: Any, error: BaseException | None) -> None:
+    if error is not None:
+        fail(cell, error, hook=False)
+        return
+    cell.enter(Life.RUNNING)
+    if cell.belongings.supervised:
+        _tell_supervisor(cell, ChildStarted)
+
+
+def _handle_control(cell: Cell) -> None:
+    assert cell.control is not None
+    match cell.control.popleft():
+        case Kill():
+            _kill(cell)
+        case Halt(reply):
+            if reply is not None:
+                _answer_at_end(cell, reply)
+            _end(cell, None)
+        case Failed(error):
+            fail(cell, error)
+        case TasksGone() | ChildActorGone():
+            if cell.life is Life.ENDING:
+                _go_on_ending(cell)
+
+
+# --- handlers ---------------------------------------------------------------------------------------
+
+
+def handled(cell: Cell, result: Any, error: BaseException | None) -> None:
+    """An async handler has ended."""
+    if error is not None:
+        handler_failed(cell, error)
+    elif cell.asked is not None:
+        reply, cell.asked = cell.asked, None
+        answer(reply, result)
+    cell.handling = None
+
+
+def handler_failed(cell: Cell, error: BaseException) -> None:
+    """Answer the asker, and fail the actor where the error is not just an answer."""
+    reply, cell.asked = cell.asked, None
+    if reply is not None:
+        # By type: an error that lies about its class is still caught by what it is.
+        if not issubclass(type(error), Exception):
+            # SystemExit and the like are not passed on: raised in the asker they would end it as well.
+            answer_dead(reply, f"{cell} failed while handling the message", error)
+        else:
+            expected = cell.actor_class.expected_errors
+            only_answer = expected is None or issubclass(type(error), expected)
+            if only_answer:
+                _report(logging.INFO, "Exception returned from %s to caller:", cell, error)
+            answer_error(reply, error, _traceback_of(error))
+            if only_answer:
+                return
+    elif not isinstance(cell.handling, Ask | Counted | None):
+        assert cell.system is not None
+        cell.system.bury(cell, cell.handling, "its handler failed")
+    fail(cell, error)
+
+
+# --- the end of an incarnation ----------------------------------------------------------------------
+
+
+def stop(cell: Cell) -> None:
+    """`ActorStop` has had its turn in the mail."""
+    if cell.asked is not None:
+        _answer_at_end(cell, cell.asked)
+        cell.asked = None
+    _end(cell, None)
+
+
+def _answer_at_end(cell: Cell, reply: pykka.Future[Any]) -> None:
+    """Settle the reply when the incarnation is over."""
+    if cell.life is Life.HALTED:
+        answer(reply, None)
+        return
+    belongings = cell.own()
+    if belongings.stop_replies is None:
+        belongings.stop_replies = []
+    belongings.stop_replies.append(reply)
+
+
+def fail(cell: Cell, error: BaseException, *, hook: bool = True) -> None:
+    """End the actor because of `error`, unless it is ending already."""
+    _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
+    if cell.life in _LIVELY:
+        cell.own().hook_on_end = hook
+        _end(cell, error)
+
+
+def _kill(cell: Cell) -> None:
+    belongings = cell.own()
+    if belongings.killed or cell.life is Life.HALTED:
+        return
+    belongings.killed = True
+    belongings.hook_on_end = False
+    belongings.reason = belongings.reason or ActorKilledError(f"{cell} was killed")
+    if cell.life is not Life.ENDING:
+        _end(cell, belongings.reason)
+        return
+    for child in belongings.child_actors or ():
+        child.deliver_control(Kill())
+    _go_on_ending(cell)  # from wherever it hung: in its last hook, most likely
+
+
+def _end(cell: Cell, reason: BaseException | None) -> None:
+    if cell.life not in _LIVELY:
+        return
+    belongings = cell.own()
+    belongings.reason = reason
+    cell.enter(Life.ENDING)
+    if not belongings.supervised:
+        cell.close()
+    if belongings.timers is not None:
+        belongings.timers.cancel_all()
+    for task in tuple(belongings.tasks or ()):
+        task.cancel()
+    _go_on_ending(cell)
+
+
+def _go_on_ending(cell: Cell) -> None:
+    """The tasks end first, then the child actors, youngest first; then comes the last hook."""
+    belongings = cell.belongings
+    if belongings.tasks:
+        return  # TasksGone follows
+    if belongings.child_actors:
+        # A dead one leaves the family before its ChildActorGone arrives.
+        end_child(next(reversed(belongings.child_actors)), kill=belongings.killed)
+        return  # ChildActorGone follows
+    actor = _actor_of(cell)
+    reason = belongings.reason
+    if not belongings.hook_on_end:
+        _ended(cell, None, None)
+    elif reason is None:
+        _run_hook(cell, actor.on_stop, _ended)
+    else:
+        _run_hook(cell, lambda: actor.on_failure(*_exc_info(reason)), _ended)
+
+
+def end_child(child: Cell, *, kill: bool = False) -> None:
+    """Have a child actor end; kill it when its time is over."""
+    belongings = child.own()
+    if child.life is Life.HALTED:
+        finish(child)
+    elif kill or belongings.shutdown_seconds == 0:
+        child.deliver_control(Kill())
+    elif belongings.alarm is None:
+        child.deliver_control(Halt(None))
+        if belongings.shutdown_seconds is not None:
+            assert child.scheduler is not None
+            belongings.alarm = child.scheduler.alarms.set(
+                belongings.shutdown_seconds, lambda: child.deliver_control(Kill())
+            )
+
+
+def _ended(cell: Cell, _: Any, error: BaseException | None) -> None:
+    """The incarnation is over: its supervisor decides what follows, or it is the actor's death."""
+    belongings = cell.belongings
+    if error is not None:
+        _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
+        belongings.reason = belongings.reason or error
+    supervisor = belongings.parent
+    if not belongings.supervised or supervisor is None or supervisor.life is not Life.RUNNING:
+        finish(cell)
+        return
+    cell.enter(Life.HALTED)
+    for reply in _settle_incarnation(cell):
+        answer(reply, None)
+    cell.actor = None
+    _tell_supervisor(cell, lambda ref: ChildEnded(ref, belongings.reason))
+
+
+def _settle_incarnation(cell: Cell) -> list[Any]:
+    """Let go what belonged to the incarnation; return the replies that wait for its end."""
+    belongings = cell.belongings
+    if belongings.alarm is not None:
+        belongings.alarm.cancel()
+    waiting = list(belongings.deferred or ())
+    if cell.asked is not None:  # cut off in the middle of an async handler
+        waiting.append(cell.asked)
+    for reply in waiting:
+        answer_dead(reply, f"{cell} stopped before it answered")
+    stop_replies = belongings.stop_replies or []
+    cell.asked = cell.handling = None
+    if belongings is not NO_BELONGINGS:
+        belongings.alarm = belongings.job = belongings.deferred = belongings.stop_replies = None
+    return stop_replies
+
+
+def revive(cell: Cell) -> None:
+    """Give a halted actor a new incarnation, in a new context, with the mail that waits for it."""
+    assert cell.system is not None
+    cell.enter(Life.NEW)
+    cell.belongings.begin_incarnation()
+    cell.context = cell.system.new_context()
+    cell.schedule()
+
+
+def finish(cell: Cell) -> None:
+    """The actor is dead: settle everybody who waits for it, and let its state go. Idempotent."""
+    if cell.life is Life.DEAD:
+        return
+    for child in reversed(tuple(cell.belongings.child_actors or ())):  # only when the system is cut off
+        finish(child)
+    cell.enter(Life.DEAD)
+    cell.close()
+    system = cell.system
+    assert system is not None
+    system.release(cell)
+    job, bounds = cell.belongings.job, cell.belongings.bounds
+    if cell.belongings.timers is not None:
+        cell.belongings.timers.cancel_all()
+    stop_replies = _settle_incarnation(cell)
+    cell.drain()
+    if bounds is not None:
+        bounds.close()
+    while cell.control:
+        cell.deliver_control(cell.control.popleft())  # answers, now that it is dead
+    system.forget(cell)
+    for reply in stop_replies:
+        answer(reply, None)
+    if job is not None:
+        job.cancel()
+    cell.actor = cell.control = None
+    if cell.belongings is not NO_BELONGINGS:
+        cell.belongings.factory = None
+    parent = cell.belongings.parent
+    if parent is not None and parent.life is Life.ENDING:
+        parent.deliver_control(ChildActorGone())
+
+
+# --- hooks ------------------------------------------------------------------------------------------
+
+
+def _run_hook(cell: Cell, hook: Callable[[], Any], done: Done) -> None:
+    """Call a life-cycle hook, or make the cell busy with it if it is async."""
+    try:
+        result = hook()
+    except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
+        done(cell, None, error)
+        return
+    if type(result) is CoroutineType:
+        assert cell.scheduler is not None
+        cell.scheduler.workers.run(cell, cast("CoroutineType[Any, Any, Any]", result), done)
+    else:
+        done(cell, result, None)
+
+
+def _tell_supervisor(cell: Cell, notice: Callable[[ActorRef[Any]], Any]) -> None:
+    supervisor = cell.belongings.parent
+    assert supervisor is not None
+    assert cell.ref is not None
+    supervisor.deliver(notice(cell.ref))
+
+
+def _actor_of(cell: Cell) -> TrioActor:
+    actor = cell.actor
+    assert actor is not None, "a dead actor was scheduled"
+    return actor
+
+
+def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    return type(error), error, _traceback_of(error)
+
+
+def _report(level: int, text: str, cell: Cell, error: BaseException) -> None:
+    # The host's filters and handlers run here, on an error that may be impossible to print.
+    with contextlib.suppress(Exception):
+        _log.log(level, text, cell, exc_info=_exc_info(error))
