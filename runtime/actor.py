@@ -5,21 +5,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar
 
 import pykka
 from pykka._envelope import Envelope  # what other kinds of actors take; it has no public name
 
+from runtime.bounds import Mailbox
 from runtime.cell import Cell, Inbox, cell_for, cell_of
 from runtime.dispatch import Handlers
-from runtime.errors import MailboxFullError
+from runtime.errors import MailboxFullError, SystemClosedError
+from runtime.idle import IdleWatch
+from runtime.life import NOT_WORKING
 from runtime.messages import ActorStop
 from runtime.ref import ActorRef
 from runtime.reply import Reply, answer_dead
 from runtime.system import ActorSystem, current_system
 from runtime.tasks import ChildTask
+from runtime.timers import Timers
 
-__all__ = ["TrioActor"]
+__all__ = ["CHILD_SHUTDOWN_SECONDS", "TrioActor"]
+
+P = ParamSpec("P")
+B = TypeVar("B", bound="TrioActor")
+
+CHILD_SHUTDOWN_SECONDS = 5.0
+"""How long a parent that ends waits for a child actor before it kills it. As in OTP."""
 
 
 class TrioActor(pykka.Actor):
@@ -38,6 +48,9 @@ class TrioActor(pykka.Actor):
     None is pykka's rule: all of `Exception`. With a tuple, every other exception answers the asker and also
     fails the actor, so that half-updated state does not live on. After a `tell` every exception fails it.
     """
+
+    mailbox: ClassVar[Mailbox | None] = None
+    """How many messages may wait, and what happens to more. None: as many as memory holds."""
 
     handlers_by_type: ClassVar[Handlers]
     """Who handles what: made from what `handles` declared."""
@@ -164,9 +177,9 @@ class TrioActor(pykka.Actor):
         try:
             ref.tell(message)
         except pykka.ActorDeadError:
-            self.system.bury(ref, message, "the actor is dead")
+            self.system.bury(_own_ref(ref), message, "the actor is dead")
         except MailboxFullError:
-            self.system.bury(ref, message, "the mailbox is full")
+            self.system.bury(_own_ref(ref), message, "the mailbox is full")
 
     def defer(self) -> pykka.Future[Any] | None:
         """Take over the answer to the `ask` that is being handled; None if nobody asked.
@@ -207,6 +220,54 @@ class TrioActor(pykka.Actor):
         else:
             answer_dead(reply, f"{ref} not found")
 
+    @property
+    def timers(self) -> Timers:
+        """Messages to itself, later: see `Timers`."""
+        belongings = self._cell.own()
+        if belongings.timers is None:
+            belongings.timers = Timers(self._cell)
+        return belongings.timers
+
+    def set_idle_timeout(self, seconds: float | None) -> None:
+        """Get an `IdleTimeout` whenever no message has come for so many seconds; None ends that.
+
+        Messages of timers count, those of the control lane do not.
+        """
+        cell = self._cell
+        belongings = cell.own()
+        if belongings.idle_watch is not None:
+            belongings.idle_watch.cancel()
+            cell.stop_intercepting(belongings.idle_watch)
+            belongings.idle_watch = None
+        if seconds is not None:
+            if not seconds > 0:
+                raise ValueError(f"an idle timeout must be more than 0 seconds, not {seconds}")
+            belongings.idle_watch = IdleWatch(cell, seconds)
+            cell.intercept(belongings.idle_watch)
+
+    def spawn_actor(self, cls: Callable[P, B], *args: P.args, **kwargs: P.kwargs) -> ActorRef[B]:
+        """Start an actor that ends with this one.
+
+        When this actor ends, for whatever reason, its child actors end before its own last hook runs, the
+        youngest first: each after the handler that it is in, without the mail that waits, and it is killed
+        when that takes longer than CHILD_SHUTDOWN_SECONDS. A child that fails ends alone: watch it, or have
+        a `Supervisor` restart it.
+
+        On the scheduler's thread only: from handlers, hooks and child tasks.
+
+        Raises:
+            SystemClosedError: this actor is ending.
+        """
+        cell = self._cell
+        if cell.life in NOT_WORKING:
+            raise SystemClosedError(f"{cell} is ending: it starts no more actors")
+        actor = cls(*args, **kwargs)
+        ref = actor.actor_ref
+        child = cell_of(actor)
+        child.own().shutdown_seconds = CHILD_SHUTDOWN_SECONDS
+        self.system.adopt(child, parent=cell)
+        return ref
+
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated(ref, reason)` once when that actor ends; at once if it already has.
 
@@ -215,11 +276,15 @@ class TrioActor(pykka.Actor):
         Raises:
             ValueError: the actor runs in another system.
         """
-        self.system.watch(self._cell, ref._cell)  # pyright: ignore[reportPrivateUsage] - as above
+        self.system.watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Take `watch` back: from now on no `Terminated` of it arrives, not even one under way."""
-        self.system.unwatch(self._cell, ref._cell)  # pyright: ignore[reportPrivateUsage] - as above
+        self.system.unwatch(self._cell, ref.cell)
+
+
+def _own_ref(ref: pykka.ActorRef[Any]) -> ActorRef[Any] | None:
+    return ref if isinstance(ref, ActorRef) else None
 
 
 TrioActor.handlers_by_type = Handlers(TrioActor)  # __init_subclass__ serves subclasses only

@@ -132,7 +132,7 @@ class Bounds:
             answer_error(dropped.reply, self._full(cell))
         else:
             assert cell.system is not None
-            cell.system.bury(cell, dropped, "the mailbox is full")
+            cell.system.bury(cell.ref, dropped, "the mailbox is full")
         return overflow is Overflow.DROP_OLDEST
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import threading
 import uuid
-from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pykka
 import trio
 
+from runtime.bounds import Bounds
+from runtime.dispatch import Handlers, InterceptedHandlers
 from runtime.life import TRANSITIONS, Life
 from runtime.messages import ActorStop, Ask, ChildEnded, ChildStarted, Control, Counted, Halt, Kill
 from runtime.reply import answer, answer_dead
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from pykka._envelope import Envelope
 
     from runtime.actor import TrioActor
-    from runtime.bounds import Bounds
-    from runtime.dispatch import Handlers, Interceptor
+    from runtime.dispatch import Interceptor
+    from runtime.idle import IdleWatch
     from runtime.ref import ActorRef
     from runtime.scheduler import Scheduler
     from runtime.system import ActorSystem
@@ -44,6 +45,7 @@ class Belongings:
         "deferred",
         "factory",
         "hook_on_end",
+        "idle_watch",
         "in_pykka_registry",
         "inbox",
         "interceptors",
@@ -55,6 +57,7 @@ class Belongings:
         "shutdown_seconds",
         "stop_replies",
         "stopped_event",
+        "subscribed",
         "supervised",
         "suspended",
         "tasks",
@@ -73,6 +76,7 @@ class Belongings:
         self.bounds: Bounds | None = None
         self.interceptors: tuple[Interceptor, ...] = ()
         self.suspended = False
+        self.subscribed = False  # to the event stream
 
         # The family: a child actor ends with its parent, which waits `shutdown_seconds` for it before it
         # kills it; None is for ever.
@@ -92,6 +96,7 @@ class Belongings:
         self.job: Job | None = None
         self.tasks: set[ChildTask] | None = None
         self.timers: Timers | None = None
+        self.idle_watch: IdleWatch | None = None
         self.deferred: set[pykka.Future[Any]] | None = None
         self.stop_replies: list[pykka.Future[Any]] | None = None
         self.reason: BaseException | None = None
@@ -155,6 +160,8 @@ class Cell:
         self.busy = False
         self.handling: Any = None  # the item that the running handler was given
         self.asked: pykka.Future[Any] | None = None  # of the running handler, until taken by defer()
+        if self.actor_class.mailbox is not None:
+            self.own().bounds = Bounds(self.actor_class.mailbox)
 
     def own(self) -> Belongings:
         """The belongings, for writing."""
@@ -176,6 +183,18 @@ class Cell:
         """Whether it takes, or will take, what it is told: pykka's view of the matter."""
         life = self.life
         return life is not Life.DEAD and (life is not Life.ENDING or self.belongings.supervised)
+
+    def intercept(self, interceptor: Interceptor) -> None:
+        """Have every call of a user's handler go through `interceptor` too, from the next slice on."""
+        self._set_interceptors((*self.belongings.interceptors, interceptor))
+
+    def stop_intercepting(self, interceptor: Interceptor) -> None:
+        self._set_interceptors(tuple(i for i in self.belongings.interceptors if i is not interceptor))
+
+    def _set_interceptors(self, interceptors: tuple[Interceptor, ...]) -> None:
+        self.own().interceptors = interceptors
+        of_class = self.actor_class.handlers_by_type
+        self.handlers = InterceptedHandlers(of_class, interceptors) if interceptors else of_class
 
     # --- the way in ---------------------------------------------------------------------------------
 
@@ -205,20 +224,18 @@ class Cell:
 
         What comes too late is answered with ActorDeadError, or a dead letter.
         """
-        scheduler = self.scheduler
-        if scheduler is None or get_ident() == scheduler.thread_id:
+        if self.scheduler is None:
             self.deliver(item)
         else:
-            scheduler.run_soon(self.deliver, item)
+            self.scheduler.call(self.deliver, item)
 
     @trio.lowlevel.enable_ki_protection
     def post_control(self, item: Control) -> None:
         """Append to the control lane. For an actor that is dead it is nothing."""
-        scheduler = self.scheduler
-        if scheduler is None or get_ident() == scheduler.thread_id:
+        if self.scheduler is None:
             self.deliver_control(item)
         else:
-            scheduler.run_soon(self.deliver_control, item)
+            self.scheduler.call(self.deliver_control, item)
 
     @trio.lowlevel.enable_ki_protection
     def deliver(self, item: Any) -> None:
@@ -267,7 +284,7 @@ class Cell:
             item = item.item
         if type(item) is not Ask:
             if type(item) not in _NOT_FOR_USERS and self.scheduler is not None:
-                self.scheduler.system.bury(self, item, "the actor is dead")
+                self.scheduler.system.bury(self.ref, item, "the actor is dead")
         elif type(item.message) is ActorStop:
             answer(item.reply, None)
         else:
@@ -275,7 +292,7 @@ class Cell:
 
     def forget_watched(self, ref: ActorRef[Any]) -> bool:
         """Whether the actor still watches `ref`; after this it does not."""
-        cell = ref._cell  # pyright: ignore[reportPrivateUsage] - ref and cell are one unit
+        cell = ref.cell
         watching = self.belongings.watching
         if watching is None or cell not in watching:
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["TRANSITIONS", "Life"]
+__all__ = ["NOT_WORKING", "TRANSITIONS", "Life"]
 
 
 class Life(enum.Enum):
@@ -31,3 +31,6 @@ TRANSITIONS: dict[Life, frozenset[Life]] = {
     Life.HALTED: frozenset({Life.NEW, Life.DEAD}),
     Life.DEAD: frozenset(),
 }
+
+NOT_WORKING = frozenset({Life.ENDING, Life.HALTED, Life.DEAD})
+"""When an actor starts no more tasks and no more actors."""

@@ -12,6 +12,7 @@ import pykka
 
 from runtime.cell import NO_BELONGINGS, reincarnate
 from runtime.errors import ActorKilledError
+from runtime.events import ActorFailed
 from runtime.life import Life
 from runtime.messages import (
     Ask,
@@ -119,7 +120,7 @@ def handler_failed(cell: Cell, error: BaseException) -> None:
                 return
     elif not isinstance(cell.handling, Ask | Counted | None):
         assert cell.system is not None
-        cell.system.bury(cell, cell.handling, "its handler failed")
+        cell.system.bury(cell.ref, cell.handling, "its handler failed")
     fail(cell, error)
 
 
@@ -150,6 +151,10 @@ def fail(cell: Cell, error: BaseException, *, hook: bool = True) -> None:
     _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
     if cell.life in _LIVELY:
         cell.own().hook_on_end = hook
+        system = cell.system
+        assert system is not None
+        if cell.ref is not None and system.events.is_wanted(ActorFailed):
+            system.events.publish(ActorFailed(cell.ref, error))
         _end(cell, error)
 
 
@@ -171,16 +176,24 @@ def _kill(cell: Cell) -> None:
 def _end(cell: Cell, reason: BaseException | None) -> None:
     if cell.life not in _LIVELY:
         return
-    belongings = cell.own()
-    belongings.reason = reason
+    if reason is not None:
+        cell.own().reason = reason
     cell.enter(Life.ENDING)
-    if not belongings.supervised:
+    if not cell.belongings.supervised:
         cell.close()
-    if belongings.timers is not None:
-        belongings.timers.cancel_all()
-    for task in tuple(belongings.tasks or ()):
+    _stop_clocks(cell)
+    for task in tuple(cell.belongings.tasks or ()):
         task.cancel()
     _go_on_ending(cell)
+
+
+def _stop_clocks(cell: Cell) -> None:
+    belongings = cell.belongings
+    if belongings.timers is not None:
+        belongings.timers.cancel_all()
+    if belongings.idle_watch is not None:
+        belongings.idle_watch.cancel()
+        cell.stop_intercepting(belongings.idle_watch)
 
 
 def _go_on_ending(cell: Cell) -> None:
@@ -273,8 +286,7 @@ def finish(cell: Cell) -> None:
     assert system is not None
     system.release(cell)
     job, bounds = cell.belongings.job, cell.belongings.bounds
-    if cell.belongings.timers is not None:
-        cell.belongings.timers.cancel_all()
+    _stop_clocks(cell)
     stop_replies = _settle_incarnation(cell)
     cell.drain()
     if bounds is not None:

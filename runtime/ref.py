@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import pykka
 import trio
 
-from runtime.messages import ActorStop, Ask
+from runtime.messages import ActorStop, Ask, Halt, Kill
 from runtime.reply import Reply, answer_dead, refuse_to_block
 
 if TYPE_CHECKING:
@@ -55,6 +55,20 @@ class ActorRef(pykka.ActorRef[A]):
 
     def _actor_weakref(self) -> A | None:  # pyright: ignore[reportIncompatibleVariableOverride] - pykka calls it
         return self._cell.actor  # pyright: ignore[reportReturnType] - the cell does not carry A
+
+    @property
+    def cell(self) -> Cell:
+        """For the runtime itself."""
+        return self._cell
+
+    def kill(self) -> None:
+        """End the actor now: what its async handler and its tasks are waiting for is cancelled.
+
+        Its child actors are killed as well. No hook of it is called, its mail is answered and buried, and
+        watchers learn of an `ActorKilledError`. A handler that is not async, or that will not be cancelled,
+        is not interrupted: the actor ends when that one does. From any thread; returns at once.
+        """
+        self._cell.post_control(Kill())
 
     def is_alive(self) -> bool:
         return self._cell.is_alive
@@ -170,25 +184,38 @@ class ActorRef(pykka.ActorRef[A]):
             cell.submit(Ask(message, reply), placed=self._place_for_thread(timeout))
 
     @overload
-    def stop(self, *, block: Literal[True], timeout: float | None = None) -> bool: ...
+    def stop(self, *, block: Literal[True], timeout: float | None = None, drain: bool = True) -> bool: ...
 
     @overload
-    def stop(self, *, block: Literal[False], timeout: float | None = None) -> Reply[bool]: ...
+    def stop(
+        self, *, block: Literal[False], timeout: float | None = None, drain: bool = True
+    ) -> Reply[bool]: ...
 
     @overload
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | Reply[bool]: ...
+    def stop(
+        self, *, block: bool = True, timeout: float | None = None, drain: bool = True
+    ) -> bool | Reply[bool]: ...
 
-    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | Reply[bool]:
+    def stop(
+        self, *, block: bool = True, timeout: float | None = None, drain: bool = True
+    ) -> bool | Reply[bool]:
         """Stop the actor after the mail that it has; True unless it was dead already.
 
-        The reply is settled when the actor's child tasks have ended and `on_stop` has run.
+        With `drain=False` it stops after the handler that it is in, and the mail that waits is answered
+        with `ActorDeadError` and buried. The reply is settled when the actor's tasks and child actors have
+        ended and `on_stop` has run. A child of a supervisor may be restarted then: its policy decides.
 
         Raises:
             BlockingCallError: `block` on a thread that runs trio. The actor has not been stopped then.
         """
         if block and self._cell.is_alive:
             refuse_to_block()
-        reply = self.ask(ActorStop(), block=False).map(_true).recover(_false_if_dead)
+        ended: Reply[Any] = Reply()
+        if drain:
+            self.ask_for(ActorStop(), ended)
+        else:
+            self._cell.post_control(Halt(ended))
+        reply = ended.map(_true).recover(_false_if_dead)
         return reply.get(timeout=timeout) if block else reply
 
 

@@ -117,6 +117,13 @@ class Scheduler:
         if self._ended:
             self._take_incoming()
 
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Call `function(*args)` now on the scheduler's thread, and soon from any other."""
+        if get_ident() == self.thread_id:
+            function(*args)
+        else:
+            self.run_soon(function, *args)
+
     def _take_incoming(self) -> None:
         incoming = self._incoming
         while incoming:

@@ -14,12 +14,13 @@ import trio
 from runtime import lifecycle
 from runtime.cell import NO_BELONGINGS, Cell, cell_of
 from runtime.containment import CtrlCShield, is_below
+from runtime.dead_letters import DeadLetters
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
-from runtime.life import Life
+from runtime.events import EventStream
+from runtime.life import NOT_WORKING, Life
 from runtime.messages import ActorStop, Kill, Terminated
 from runtime.scheduler import Pace, Scheduler
 from runtime.tasks import ChildTask
-from runtime.telemetry import get_logger
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -29,10 +30,6 @@ __all__ = ["ActorSystem", "current_system", "open_system"]
 
 P = ParamSpec("P")
 A = TypeVar("A", bound="TrioActor")
-
-_log = get_logger("runtime")
-
-_NO_TASKS = frozenset({Life.ENDING, Life.HALTED, Life.DEAD})
 
 
 class ActorSystem:
@@ -51,7 +48,6 @@ class ActorSystem:
         self._closing = False
         self._abandoned = False
         self._abandon_lock = threading.RLock()
-        self._dead_letters = 0
         self._nursery: trio.Nursery | None = None
         self._scheduler: Scheduler | None = None
         self._close_requested = trio.Event()
@@ -98,8 +94,13 @@ class ActorSystem:
 
     @property
     def dead_letters(self) -> int:
-        """How many messages were accepted or sent and had nobody left to handle them."""
-        return self._dead_letters
+        """How many messages were accepted or sent and were handled by nobody."""
+        return self._letters.count
+
+    @property
+    def events(self) -> EventStream:
+        """What happens in this system, to subscribe to: `DeadLetter`, `ActorFailed`, events of your own."""
+        return self._events
 
     async def stop(self) -> None:
         """Stop all actors, the youngest first, each after the mail that it has; then the system.
@@ -170,9 +171,16 @@ class ActorSystem:
         elif parent.belongings.child_actors is not None:
             parent.belongings.child_actors.pop(cell, None)
 
+    @property
+    def nursery(self) -> trio.Nursery:
+        assert self._nursery is not None
+        return self._nursery
+
     def forget(self, cell: Cell) -> None:
         """Take a dead actor out of the directories, and tell its watchers."""
         belongings = cell.belongings
+        if belongings.subscribed and cell.ref is not None:
+            self._events.unsubscribe(cell.ref)
         if belongings.name is not None and self._names.get(belongings.name) is cell:
             del self._names[belongings.name]
         for target in belongings.watching or ():
@@ -215,7 +223,7 @@ class ActorSystem:
     def run_child(
         self, cell: Cell, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> ChildTask:
-        if self._nursery is None or self._finished.is_set() or cell.life in _NO_TASKS:
+        if self._nursery is None or self._finished.is_set() or cell.life in NOT_WORKING:
             raise SystemClosedError(f"{cell} is stopping: it starts no more tasks")
         child = ChildTask()
         belongings = cell.own()
@@ -225,10 +233,9 @@ class ActorSystem:
         self._nursery.start_soon(child.run, cell, function, args, name=function)
         return child
 
-    def bury(self, addressee: object, message: object, reason: str) -> None:
-        """Count and log a message that nobody will handle. Never its content."""
-        self._dead_letters += 1
-        _log.debug("dead letter", actor=str(addressee), message_type=type(message).__name__, reason=reason)
+    def bury(self, recipient: ActorRef[Any] | None, message: object, reason: str) -> None:
+        """Take a message that nobody will handle."""
+        self._letters.add(recipient, message, reason)
 
     def abandon(self) -> None:
         """The scheduler has ended: so has every actor that is still there."""
@@ -246,6 +253,8 @@ class ActorSystem:
             async with trio.open_nursery() as nursery:
                 self._nursery = ctrl_c_shield.nursery = nursery
                 self._scheduler = Scheduler(self, nursery, self._pace)
+                self._events = EventStream(self._scheduler)
+                self._letters = DeadLetters(self._events)
                 nursery.start_soon(self._scheduler.dispatch, name="runtime.dispatcher")
                 nursery.start_soon(self._scheduler.alarms.run, name="runtime.alarms")
                 started.set()

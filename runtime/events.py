@@ -1,0 +1,118 @@
+"""The event stream: what happens in a system, for whoever subscribes to that type of event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import msgspec
+import pykka
+
+from runtime.errors import MailboxFullError
+from runtime.ref import ActorRef
+from runtime.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from runtime.scheduler import Scheduler
+
+__all__ = ["ActorFailed", "ActorRestarted", "DeadLetter", "EventStream", "Subscriber"]
+
+_log = get_logger("runtime")
+
+Subscriber: TypeAlias = "ActorRef[Any] | Callable[[Any], object]"
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A message that nobody handled. `recipient` is None where the sender had nobody to send it to."""
+
+    recipient: ActorRef[Any] | None
+    message: Any
+    reason: str
+
+
+class ActorFailed(msgspec.Struct, frozen=True):
+    """An exception ended an incarnation of an actor. Whether it is restarted, its supervisor decides."""
+
+    ref: ActorRef[Any]
+    error: BaseException
+
+
+class ActorRestarted(msgspec.Struct, frozen=True):
+    """An actor has begun a new incarnation, with the ref and the mail of the last one."""
+
+    ref: ActorRef[Any]
+
+
+class EventStream:
+    """Publish and subscribe by type, in one system. Events may be of any type, the users' own included.
+
+    A subscriber gets each event once, when it is an instance of one of its types, in the order in which
+    they were published on one thread. All methods may be called from any thread; on other threads than
+    the scheduler's they take effect soon.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._types: dict[Subscriber, frozenset[type]] = {}
+        self._found: dict[type, tuple[Subscriber, ...]] = {}
+
+    def subscribe(self, subscriber: Subscriber, *event_types: type) -> None:
+        """Send events of these types, and of their subclasses, to an actor or a function.
+
+        An actor gets the event itself as a message, and is subscribed until it is dead. A function is
+        called on the scheduler's thread and must be quick; what it raises is logged. A second call adds
+        types.
+        """
+        if not event_types:
+            raise ValueError(
+                "subscribe(subscriber, ...) takes one or more types of events: `object` is all"
+            )
+        self._scheduler.call(self._subscribe, subscriber, frozenset(event_types))
+
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Send it nothing more. What is in an actor's mail already is still handled."""
+        self._scheduler.call(self._unsubscribe, subscriber)
+
+    def publish(self, event: object) -> None:
+        """Send the event to all who subscribed to its type."""
+        self._scheduler.call(self._publish, event)
+
+    def is_wanted(self, event_type: type) -> bool:
+        """Whether anybody would get such an event. On the scheduler's thread only."""
+        return bool(self._types) and bool(self._subscribers_of(event_type))
+
+    def _subscribe(self, subscriber: Subscriber, event_types: frozenset[type]) -> None:
+        if isinstance(subscriber, ActorRef):
+            subscriber = cast("ActorRef[Any]", subscriber)
+            if not subscriber.is_alive():
+                return
+            subscriber.cell.own().subscribed = True
+        self._types[subscriber] = self._types.get(subscriber, frozenset()) | event_types
+        self._found.clear()
+
+    def _unsubscribe(self, subscriber: Subscriber) -> None:
+        if self._types.pop(subscriber, None) is not None:
+            self._found.clear()
+
+    def _subscribers_of(self, event_type: type) -> tuple[Subscriber, ...]:
+        found = self._found.get(event_type)
+        if found is None:
+            found = tuple(
+                subscriber
+                for subscriber, types in self._types.items()
+                if any(issubclass(event_type, wanted) for wanted in types)
+            )
+            self._found[event_type] = found
+        return found
+
+    def _publish(self, event: object) -> None:
+        for subscriber in self._subscribers_of(type(event)):
+            try:
+                if isinstance(subscriber, ActorRef):
+                    subscriber.tell(event)
+                else:
+                    subscriber(event)
+            except (pykka.ActorDeadError, MailboxFullError):
+                pass  # an event is no letter: it is for those who are there, and has no other reader
+            except Exception:  # noqa: BLE001 - neither the publisher nor the next subscriber is to blame
+                _log.exception("a subscriber of the event stream failed", event_type=type(event).__name__)
