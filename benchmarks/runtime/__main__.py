@@ -37,7 +37,7 @@ BIAS = (
     "for trio: a task and an unbounded channel, without supervision, isolation, names or replies",
     "for erlang: compiled code, and tuples instead of objects",
     "against erlang: its runs are so short that the first growth of its heaps counts",
-    "for erlang in Banking: it waits for one message and leaves the others, where the others stash",
+    "for erlang in Banking: it picks the message it waits for, where the rest stash what comes before it",
     "for erlang and pykka in SleepingBarber: they preempt, so that fewer customers find the room full",
     "for nobody: BndBuffer is 5,000 logarithms an item, so that it compares interpreters",
 )

@@ -130,10 +130,10 @@ def text_of(report: Report) -> str:
     if report.memory:
         lines += ["", *_memory_table(report.memory)]
     if report.targets:
-        lines += ["", f"{'target':<44}{'wanted':<38}{'found':>12}"]
+        lines += ["", f"{'target':<49}{'wanted':<38}{'found':>12}"]
         for target in report.targets:
             met = "met" if target.met else "NOT MET"
-            lines.append(f"{target.what:<44}{target.wanted:<38}{target.found:>12}  {met}")
+            lines.append(f"{target.what:<49}{target.wanted:<38}{target.found:>12}  {met}")
     if report.quick:
         lines += ["", "quick: the sizes are too small for any of these figures to mean something"]
     return "\n".join(lines)
@@ -156,12 +156,14 @@ def _speed_table(rows: Sequence[SpeedRow]) -> list[str]:
                 row = present.get(peer)
                 line += f"{row.ratio:>9.2f} x" if row and row.ratio is not None else f"{'-':>11}"
         lines.append(line)
-    lines += [
-        f"* {row.peer}, {row.benchmark}: "
-        + ", ".join(f"{number:,} {name}" for name, number in row.parameters.items())
-        for row in rows
-        if row.scaled
-    ]
+    for peer in peers:
+        sizes = [
+            f"{row.benchmark} {', '.join(f'{number:,} {name}' for name, number in row.parameters.items())}"
+            for row in rows
+            if row.scaled and row.peer == peer
+        ]
+        if sizes:
+            lines.append(f"* {peer}: {'; '.join(sizes)}")
     return lines
 
 

@@ -106,7 +106,7 @@ async def ask(asks: int) -> Outcome:
 
 
 async def memory(actors: int) -> Outcome:
-    async with open_system(shutdown_budget_seconds=_SHUTDOWN_SECONDS) as system:
+    async with open_system(shutdown_budget_seconds=0.0) as system:
         await greet(system, [system.spawn(actor_class(Idle))])
         freeze_gc()
         before = rss_bytes()
