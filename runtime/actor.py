@@ -23,13 +23,10 @@ from runtime.system import ActorSystem, current_system
 from runtime.tasks import ChildTask
 from runtime.timers import Timers
 
-__all__ = ["CHILD_SHUTDOWN_SECONDS", "TrioActor"]
+__all__ = ["TrioActor"]
 
 P = ParamSpec("P")
 B = TypeVar("B", bound="TrioActor")
-
-CHILD_SHUTDOWN_SECONDS = 5.0
-"""How long a parent that ends waits for a child actor before it kills it. As in OTP."""
 
 
 class TrioActor(pykka.Actor):
@@ -51,6 +48,12 @@ class TrioActor(pykka.Actor):
 
     mailbox: ClassVar[Mailbox | None] = None
     """How many messages may wait, and what happens to more. None: as many as memory holds."""
+
+    shutdown_seconds: ClassVar[float | None] = 5.0
+    """How long its parent, when that ends, waits for it before it kills it (as in OTP); None: for ever."""
+
+    starts_in_messages: ClassVar[bool] = False
+    """Whether it is not yet started when `on_start` returns, and tells its supervisor itself when it is."""
 
     handlers_by_type: ClassVar[Handlers]
     """Who handles what: made from what `handles` declared."""
@@ -250,7 +253,7 @@ class TrioActor(pykka.Actor):
 
         When this actor ends, for whatever reason, its child actors end before its own last hook runs, the
         youngest first: each after the handler that it is in, without the mail that waits, and it is killed
-        when that takes longer than CHILD_SHUTDOWN_SECONDS. A child that fails ends alone: watch it, or have
+        when that takes longer than its `shutdown_seconds`. A child that fails ends alone: watch it, or have
         a `Supervisor` restart it.
 
         On the scheduler's thread only: from handlers, hooks and child tasks.
@@ -264,7 +267,7 @@ class TrioActor(pykka.Actor):
         actor = cls(*args, **kwargs)
         ref = actor.actor_ref
         child = cell_of(actor)
-        child.own().shutdown_seconds = CHILD_SHUTDOWN_SECONDS
+        child.own().shutdown_seconds = actor.shutdown_seconds
         self.system.adopt(child, parent=cell)
         return ref
 

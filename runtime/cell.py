@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     from runtime.timers import Alarm, Timers
     from runtime.workers import Job
 
-__all__ = ["NO_BELONGINGS", "Belongings", "Cell", "Inbox", "cell_for", "cell_of", "reincarnate"]
+__all__ = [
+    "NOT_FOR_USERS",
+    "NO_BELONGINGS",
+    "Belongings",
+    "Cell",
+    "Inbox",
+    "cell_for",
+    "cell_of",
+    "reincarnate",
+]
 
 
 class Belongings:
@@ -283,7 +292,7 @@ class Cell:
         if type(item) is Counted:
             item = item.item
         if type(item) is not Ask:
-            if type(item) not in _NOT_FOR_USERS and self.scheduler is not None:
+            if type(item) not in NOT_FOR_USERS and self.scheduler is not None:
                 self.scheduler.system.bury(self.ref, item, "the actor is dead")
         elif type(item.message) is ActorStop:
             answer(item.reply, None)
@@ -408,8 +417,8 @@ def cell_of(actor: TrioActor) -> Cell:
 # The cell whose next incarnation is being made in this context.
 _heir: contextvars.ContextVar[Cell | None] = contextvars.ContextVar("runtime.heir", default=None)
 
-_NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded})
-"""Mail that is no loss to anybody when its actor is dead."""
+NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded})
+"""Mail that is no loss to anybody when nobody handles it: never a dead letter."""
 
 NO_BELONGINGS = Belongings()
 """Stands for the belongings of all actors that have none. Never written to: see `Cell.own`."""

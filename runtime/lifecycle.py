@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
-from runtime.cell import NO_BELONGINGS, reincarnate
+from runtime.cell import NO_BELONGINGS, NOT_FOR_USERS, reincarnate
 from runtime.errors import ActorKilledError
 from runtime.events import ActorFailed
-from runtime.life import Life
+from runtime.life import NOT_WORKING, Life
 from runtime.messages import (
-    Ask,
     ChildActorGone,
     ChildEnded,
     ChildStarted,
-    Counted,
     Failed,
     Halt,
     Kill,
@@ -33,7 +31,17 @@ if TYPE_CHECKING:
     from runtime.ref import ActorRef
     from runtime.workers import Done
 
-__all__ = ["attend", "end_child", "fail", "finish", "handled", "handler_failed", "revive", "stop"]
+__all__ = [
+    "announce_start",
+    "attend",
+    "end_child",
+    "fail",
+    "finish",
+    "handled",
+    "handler_failed",
+    "revive",
+    "stop",
+]
 
 # pykka's contract: failures are reported by this logger, in these words.
 _log = logging.getLogger("pykka")
@@ -69,6 +77,12 @@ def _started(cell: Cell, _: Any, error: BaseException | None) -> None:
         fail(cell, error, hook=False)
         return
     cell.enter(Life.RUNNING)
+    if not cell.actor_class.starts_in_messages:
+        announce_start(cell)
+
+
+def announce_start(cell: Cell) -> None:
+    """Tell the supervisor, if there is one, that its child has started."""
     if cell.belongings.supervised:
         _tell_supervisor(cell, ChildStarted)
 
@@ -118,7 +132,7 @@ def handler_failed(cell: Cell, error: BaseException) -> None:
             answer_error(reply, error, _traceback_of(error))
             if only_answer:
                 return
-    elif not isinstance(cell.handling, Ask | Counted | None):
+    elif type(cell.handling) not in NOT_FOR_USERS:
         assert cell.system is not None
         cell.system.bury(cell.ref, cell.handling, "its handler failed")
     fail(cell, error)
@@ -203,7 +217,11 @@ def _go_on_ending(cell: Cell) -> None:
         return  # TasksGone follows
     if belongings.child_actors:
         # A dead one leaves the family before its ChildActorGone arrives.
-        end_child(next(reversed(belongings.child_actors)), kill=belongings.killed)
+        child = next(reversed(belongings.child_actors))
+        if child.life is Life.HALTED:
+            finish(child)
+        else:
+            end_child(child, kill=belongings.killed)
         return  # ChildActorGone follows
     actor = _actor_of(cell)
     reason = belongings.reason
@@ -218,9 +236,7 @@ def _go_on_ending(cell: Cell) -> None:
 def end_child(child: Cell, *, kill: bool = False) -> None:
     """Have a child actor end; kill it when its time is over."""
     belongings = child.own()
-    if child.life is Life.HALTED:
-        finish(child)
-    elif kill or belongings.shutdown_seconds == 0:
+    if kill or belongings.shutdown_seconds == 0:
         child.deliver_control(Kill())
     elif belongings.alarm is None:
         child.deliver_control(Halt(None))
@@ -238,7 +254,7 @@ def _ended(cell: Cell, _: Any, error: BaseException | None) -> None:
         _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
         belongings.reason = belongings.reason or error
     supervisor = belongings.parent
-    if not belongings.supervised or supervisor is None or supervisor.life is not Life.RUNNING:
+    if not belongings.supervised or supervisor is None or supervisor.life in NOT_WORKING:
         finish(cell)
         return
     cell.enter(Life.HALTED)

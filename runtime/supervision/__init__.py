@@ -1,4 +1,4 @@
-"""Supervision: who is restarted, when, and together with whom. It decides, and performs nothing."""
+"""Supervision: who is restarted, when, and together with whom."""
 
 from runtime.supervision.errors import (
     ChildExistsError,
@@ -19,6 +19,15 @@ from runtime.supervision.policy import (
     Shutdown,
     Strategy,
 )
+from runtime.supervision.protocol import (
+    CountChildren,
+    DeleteChild,
+    FindChild,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
 from runtime.supervision.state import ChildCounts, ChildInfo, SupervisorState
 from runtime.supervision.status import ChildStatus, Phase
 from runtime.supervision.steps import (
@@ -32,6 +41,7 @@ from runtime.supervision.steps import (
     Step,
     Wait,
 )
+from runtime.supervision.supervisor import Supervisor
 
 __all__ = [
     "Answer",
@@ -45,7 +55,10 @@ __all__ = [
     "ChildSpec",
     "ChildStartError",
     "ChildStatus",
+    "CountChildren",
+    "DeleteChild",
     "Escalate",
+    "FindChild",
     "Finish",
     "Halt",
     "IllegalTransitionError",
@@ -53,14 +66,19 @@ __all__ = [
     "Phase",
     "Release",
     "Restart",
+    "RestartChild",
     "RestartIntensityError",
     "Revive",
     "Shutdown",
     "Start",
+    "StartChild",
     "Step",
     "Strategy",
+    "Supervisor",
     "SupervisorState",
     "SupervisorStoppingError",
+    "TerminateChild",
     "UnknownChildError",
     "Wait",
+    "WhichChildren",
 ]
