@@ -232,7 +232,7 @@ class HostQueue(Generic[T]):
                 self._lost += 1
             return False
         items.append(item)
-        return self._wake is None or self._wake_consumer()
+        return self._wake is None or self._wake_consumer(item)
 
     def close(self) -> None:
         """Refuse further items, and end the iteration after those that wait. Idempotent, any thread."""
@@ -242,14 +242,21 @@ class HostQueue(Generic[T]):
         if wake is not None:
             self._call(wake)
 
-    def _wake_consumer(self) -> bool:
+    def _wake_consumer(self, item: T) -> bool:
         with self._lock:
             if self._closed:
-                if self._finished:
-                    self._lose_items()
-                return not self._finished
+                return not (self._finished and self._withdraw(item))
             wake, self._wake = self._wake, None
         return wake is None or self._call(wake)
+
+    def _withdraw(self, item: T) -> bool:
+        """Take back what was put too late; False if the consumer still got it."""
+        for position, waiting in enumerate(self._items):
+            if waiting is item:
+                del self._items[position]
+                self._lost += 1
+                return True
+        return False
 
     def _call(self, wake: Callable[[], object]) -> bool:
         try:
@@ -258,13 +265,10 @@ class HostQueue(Generic[T]):
             with self._lock:
                 self._wake = _do_nothing
                 self._closed = self._finished = True
-                self._lose_items()
+                self._lost += len(self._items)
+                self._items.clear()
             return False
         return True
-
-    def _lose_items(self) -> None:
-        self._lost += len(self._items)
-        self._items.clear()
 
     def _take(self) -> list[T]:
         items = self._items

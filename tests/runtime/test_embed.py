@@ -454,3 +454,46 @@ def test_nothing_is_forgotten_or_miscounted_when_many_threads_put() -> None:
     for thread in range(threads):
         numbers = [number for owner, number in taken if owner == thread]
         assert numbers == sorted(numbers)
+
+
+@pytest.mark.usefixtures("eager_thread_switches")
+def test_no_wake_up_is_lost_between_a_put_and_a_consumer_that_falls_asleep() -> None:
+    rounds = 3_000
+    taken = threading.Semaphore(0)
+    queue: HostQueue[int] = HostQueue(limit=1)
+
+    def produce() -> None:
+        for number in range(rounds):
+            queue.put(number)
+            taken.acquire()
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    for number in range(rounds):
+        assert queue.get(timeout=10) == [number]
+        taken.release()
+    producer.join()
+
+
+@pytest.mark.usefixtures("eager_thread_switches")
+def test_what_is_accepted_while_the_queue_is_closed_is_taken_or_refused() -> None:
+    producers = 4
+
+    def put_until_refused(queue: HostQueue[object], began: threading.Event) -> int:
+        accepted = 0
+        while queue.put(object()):
+            accepted += 1
+            began.set()
+        return accepted
+
+    with concurrent.futures.ThreadPoolExecutor(producers) as executor:
+        for _ in range(500):
+            queue: HostQueue[object] = HostQueue(limit=1_000_000)
+            began = threading.Event()
+            accepted = [executor.submit(put_until_refused, queue, began) for _ in range(producers)]
+            began.wait()
+            queue.close()
+            taken = sum(len(batch) for batch in queue)
+            assert taken == sum(count.result() for count in accepted)
+            assert queue.lost == producers
+            assert len(queue) == 0
