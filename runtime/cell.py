@@ -256,10 +256,16 @@ class Cell:
             assert self.belongings.bounds is not None
             if not self.belongings.bounds.make_room(self, item):
                 return
-        if self.mail is None:
-            self.mail = deque()
-        self.mail.append(item)
+        mail = self.mail
+        if mail is None:
+            mail = self.make_mail()
+        mail.append(item)
         self.schedule()
+
+    def make_mail(self) -> deque[Any]:
+        """Give the cell what its mail stands in. The scheduler takes it back when it is empty."""
+        mail = self.mail = deque[Any]() if self.scheduler is None else self.scheduler.lend_mail(self)
+        return mail
 
     def deliver_control(self, item: Control) -> None:
         if self.life is Life.DEAD:
@@ -283,9 +289,10 @@ class Cell:
 
     def drain(self) -> None:
         """Answer or bury the mail that nobody will handle."""
-        mail, self.mail = self.mail, None
+        mail = self.mail
         while mail:
             self.refuse(mail.popleft())
+        self.mail = None
 
     def refuse(self, item: Any) -> None:
         """Answer or bury one item for a dead actor."""
@@ -347,8 +354,10 @@ class Cell:
 
     def close(self) -> None:
         """From now on whoever tells it something learns that it is dead."""
+        self.guarded = True
+        if self.belongings is NO_BELONGINGS:
+            return  # an event that another thread is making sees, once it is made, that the life is over
         with _lazy_lock:
-            self.guarded = True
             if self.belongings.stopped_event is not None:
                 self.belongings.stopped_event.set()
         if self.belongings.in_pykka_registry:

@@ -10,6 +10,9 @@ __all__ = ["NOT_WORKING", "TRANSITIONS", "Life"]
 class Life(enum.Enum):
     """Where an actor stands between its making and its death."""
 
+    # By identity, as members are compared: Enum's own is a function in Python, and asked for at every step.
+    __hash__ = object.__hash__
+
     NEW = "new"
     """Made, and nothing of it has run: not even in a system, or about to be made again after a restart."""
     STARTING = "starting"

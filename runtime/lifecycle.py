@@ -193,11 +193,13 @@ def _end(cell: Cell, reason: BaseException | None) -> None:
     if reason is not None:
         cell.own().reason = reason
     cell.enter(Life.ENDING)
-    if not cell.belongings.supervised:
+    belongings = cell.belongings
+    if not belongings.supervised:
         cell.close()
-    _stop_clocks(cell)
-    for task in tuple(cell.belongings.tasks or ()):
-        task.cancel()
+    if belongings is not NO_BELONGINGS:
+        _stop_clocks(cell)
+        for task in tuple(belongings.tasks or ()):
+            task.cancel()
     _go_on_ending(cell)
 
 
@@ -294,32 +296,46 @@ def finish(cell: Cell) -> None:
     """The actor is dead: settle everybody who waits for it, and let its state go. Idempotent."""
     if cell.life is Life.DEAD:
         return
-    for child in reversed(tuple(cell.belongings.child_actors or ())):  # only when the system is cut off
+    system = cell.system
+    assert system is not None
+    belongings = cell.belongings
+    if belongings is NO_BELONGINGS:
+        cell.enter(Life.DEAD)
+        cell.guarded = True
+        system.release(cell)
+        if cell.asked is not None:  # cut off in the middle of a handler
+            _settle_incarnation(cell)
+        cell.drain()
+        _refuse_control(cell)
+        cell.actor = None
+        return
+    for child in reversed(tuple(belongings.child_actors or ())):  # only when the system is cut off
         finish(child)
     cell.enter(Life.DEAD)
     cell.close()
-    system = cell.system
-    assert system is not None
     system.release(cell)
-    job, bounds = cell.belongings.job, cell.belongings.bounds
+    job, bounds = belongings.job, belongings.bounds
     _stop_clocks(cell)
     stop_replies = _settle_incarnation(cell)
     cell.drain()
     if bounds is not None:
         bounds.close()
-    while cell.control:
-        cell.deliver_control(cell.control.popleft())  # answers, now that it is dead
+    _refuse_control(cell)
     system.forget(cell)
     for reply in stop_replies:
         answer(reply, None)
     if job is not None:
         job.cancel()
-    cell.actor = cell.control = None
-    if cell.belongings is not NO_BELONGINGS:
-        cell.belongings.factory = None
-    parent = cell.belongings.parent
+    cell.actor = belongings.factory = None
+    parent = belongings.parent
     if parent is not None and parent.life is Life.ENDING:
         parent.deliver_control(ChildActorGone())
+
+
+def _refuse_control(cell: Cell) -> None:
+    while cell.control:
+        cell.deliver_control(cell.control.popleft())  # answers, now that it is dead
+    cell.control = None
 
 
 # --- hooks ------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from _thread import get_ident
-from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
@@ -93,7 +92,7 @@ class ActorRef(pykka.ActorRef[A]):
         # Cell.deliver, in place: two calls less.
         mail = cell.mail
         if mail is None:
-            mail = cell.mail = deque[Any]()
+            mail = cell.make_mail()
         mail.append(message)
         if not cell.scheduled:
             cell.scheduled = True

@@ -320,7 +320,6 @@ class _Stopping:
         self._roots = roots
         self._hanging: dict[Cell, None] = {}
         self._awaited: Cell | None = None
-        self._awaited_since = 0.0
         self._all_gone = trio.Event()
         self._running = False
 
@@ -342,7 +341,7 @@ class _Stopping:
                     await self._all_gone.wait()
                     break
                 awaited = self._awaited
-                with trio.move_on_at(self._awaited_since + (deadline - self._awaited_since) / 2):
+                with trio.move_on_after((deadline - trio.current_time()) / 2):
                     await self._all_gone.wait()
                 if self._awaited is awaited and not self._all_gone.is_set():
                     self._hanging[awaited] = None
@@ -353,11 +352,13 @@ class _Stopping:
 
     def _stop_next(self) -> None:
         """Go on to the youngest that has not been asked to stop."""
-        self._awaited = next((cell for cell in reversed(self._roots) if cell not in self._hanging), None)
-        if self._awaited is not None:
-            self._awaited_since = trio.current_time()
-            self._awaited.deliver(ActorStop())
-        elif not self._roots:
+        self._awaited = None
+        for cell in reversed(self._roots):
+            if cell not in self._hanging:
+                self._awaited = cell
+                cell.deliver(ActorStop())
+                return
+        if not self._roots:
             self._all_gone.set()
 
 
