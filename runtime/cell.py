@@ -94,7 +94,7 @@ class Belongings:
         self.shutdown_seconds: float | None = None
         self.factory: Callable[[], TrioActor] | None = None
         self.supervised = False
-        self.watchers: set[Cell] | None = None
+        self.watchers: dict[Cell, None] | None = None  # told in the order in which they came
         self.watching: set[Cell] | None = None
 
         self.begin_incarnation()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from _thread import get_ident
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import perf_counter
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -53,10 +54,15 @@ class Pace:
     """In which order and how long actors run; `runtime.testing` has one that a seed decides."""
 
     messages_per_slice = MESSAGES_PER_SLICE
+    messages_per_check = DEADLINE_CHECK_EVERY
 
-    @staticmethod
-    def ready_queue() -> ReadyQueue:
+    def ready_queue(self, _scheduler: Scheduler) -> ReadyQueue:
+        """The queue may set `scheduler.messages_per_slice` for the cell that it gives."""
         return deque[Any]()
+
+    def tie_breaks(self) -> Iterator[int]:
+        """No two the same: of the alarms that are due at one moment, the one with the smallest rings first."""
+        return itertools.count()
 
     @staticmethod
     def clock() -> float:
@@ -73,12 +79,13 @@ class Scheduler:
         self.system = system
         self.thread_id = get_ident()
         self.workers = Workers(self, nursery)
-        self.alarms = Alarms()
+        self.alarms = Alarms(pace.tie_breaks())
         self.handled = 0
         self._token = trio.lowlevel.current_trio_token()
         self._clock = perf_counter if type(pace) is Pace else pace.clock
-        self._messages_per_slice = pace.messages_per_slice
-        self.ready = pace.ready_queue()
+        self.messages_per_slice = pace.messages_per_slice
+        self._messages_per_check = pace.messages_per_check
+        self.ready = pace.ready_queue(self)
         # What other threads bring. `parked` is raised before the queues are looked at for the last time,
         # and a sender looks at it after appending: one of the two sees the other, no wake-up is lost.
         self._incoming: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
@@ -167,6 +174,7 @@ class Scheduler:
     async def dispatch(self) -> None:
         """Run until cancelled. A real Ctrl-C is never raised in here, but in the host's own task."""
         ready, incoming, clock, run_slice = self.ready, self._incoming, self._clock, self._run_slice
+        messages_per_check = self._messages_per_check
         task = trio.lowlevel.current_task()
         cancel_status = task._cancel_status  # pyright: ignore[reportPrivateUsage] - see runtime.containment
         turn_seconds = IO_INTERVAL_SECONDS
@@ -196,7 +204,7 @@ class Scheduler:
                     self._take_incoming()
                 self.handled += handled
                 unchecked += handled
-                if unchecked >= DEADLINE_CHECK_EVERY:
+                if unchecked >= messages_per_check:
                     unchecked = 0
                     if clock() > self._deadline:
                         break
@@ -253,7 +261,7 @@ class Scheduler:
             if type(result) is CoroutineType:
                 self.workers.run(cell, cast("CoroutineType[Any, Any, Any]", result), lifecycle.handled)
                 return handled
-            if not mail or cell.control or not cell.takes_mail or handled >= self._messages_per_slice:
+            if not mail or cell.control or not cell.takes_mail or handled >= self.messages_per_slice:
                 break
             if handled % DEADLINE_CHECK_EVERY == 0 and self._clock() > self._deadline:
                 break

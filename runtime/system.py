@@ -185,7 +185,7 @@ class ActorSystem:
             del self._names[belongings.name]
         for target in belongings.watching or ():
             if target.belongings.watchers is not None:
-                target.belongings.watchers.discard(cell)
+                target.belongings.watchers.pop(cell, None)
         watchers = belongings.watchers
         if belongings is not NO_BELONGINGS:
             belongings.watching = belongings.watchers = None
@@ -211,14 +211,14 @@ class ActorSystem:
             return
         watched = target.own()
         if watched.watchers is None:
-            watched.watchers = set()
-        watched.watchers.add(watcher)
+            watched.watchers = {}
+        watched.watchers[watcher] = None
 
     def unwatch(self, watcher: Cell, target: Cell) -> None:
         if watcher.belongings.watching is not None:
             watcher.belongings.watching.discard(target)
         if target.belongings.watchers is not None:
-            target.belongings.watchers.discard(watcher)
+            target.belongings.watchers.pop(watcher, None)
 
     def run_child(
         self, cell: Cell, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -36,9 +35,9 @@ class Alarm:
 class Alarms:
     """What is due when, in one system, by trio's clock. For the scheduler's thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, tie_breaks: Iterator[int]) -> None:
         self._heap: list[tuple[float, int, Alarm]] = []
-        self._numbers = itertools.count()  # those due at the same moment ring in the order they were set
+        self._tie_breaks = tie_breaks
         self._cancelled = 0
         self._nap: trio.CancelScope | None = None
 
@@ -48,7 +47,7 @@ class Alarms:
     def set(self, seconds: float, function: Callable[[], object]) -> Alarm:
         """Call `function()` in so many seconds. It must be quick, and must not raise."""
         alarm = Alarm(self, trio.current_time() + seconds, function)
-        heapq.heappush(self._heap, (alarm.when, next(self._numbers), alarm))
+        heapq.heappush(self._heap, (alarm.when, next(self._tie_breaks), alarm))
         if self._nap is not None and alarm.when < self._nap.deadline:
             self._nap.deadline = alarm.when
         return alarm
