@@ -193,6 +193,11 @@ class Cell:
         life = self.life
         return life is not Life.DEAD and (life is not Life.ENDING or self.belongings.supervised)
 
+    @property
+    def is_condemned(self) -> bool:
+        """Whether a `Kill` is the next thing that it will handle."""
+        return bool(self.control) and type(self.control[0]) is Kill
+
     def intercept(self, interceptor: Interceptor) -> None:
         """Have every call of a user's handler go through `interceptor` too, from the next slice on."""
         self._set_interceptors((*self.belongings.interceptors, interceptor))
@@ -274,9 +279,12 @@ class Cell:
             return
         if self.control is None:
             self.control = deque()
-        self.control.append(item)
-        if type(item) is Kill and self.belongings.job is not None:
-            self.belongings.job.cancel()
+        if type(item) is not Kill:
+            self.control.append(item)
+        else:
+            self.control.appendleft(item)
+            if self.belongings.job is not None:
+                self.belongings.job.cancel()
         self.schedule()
 
     def schedule(self) -> None:

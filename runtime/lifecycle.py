@@ -56,7 +56,10 @@ _LIVELY = frozenset({Life.STARTING, Life.RUNNING})
 def attend(cell: Cell) -> None:
     """Do what comes before any mail: start the actor, handle its control lane."""
     if cell.life is Life.NEW:
-        _begin(cell)
+        if cell.is_condemned:
+            cell.enter(Life.STARTING)  # and gets no further
+        else:
+            _begin(cell)
     while cell.control and not cell.busy:
         _handle_control(cell)
 
@@ -77,6 +80,9 @@ def _started(cell: Cell, _: Any, error: BaseException | None) -> None:
         fail(cell, error, hook=False)
         return
     cell.enter(Life.RUNNING)
+    assert cell.scheduler is not None
+    if cell.scheduler.observation is not None:
+        cell.scheduler.observation.started(cell)
     if not cell.actor_class.starts_in_messages:
         announce_start(cell)
 
@@ -161,12 +167,13 @@ def _answer_at_end(cell: Cell, reply: pykka.Future[Any]) -> None:
 
 
 def fail(cell: Cell, error: BaseException, *, hook: bool = True) -> None:
-    """End the actor because of `error`, unless it is ending already."""
+    """End the actor because of `error`, unless it is ending already or is about to be killed."""
     _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
-    if cell.life in _LIVELY:
+    if cell.life in _LIVELY and not cell.is_condemned:
         cell.own().hook_on_end = hook
         system = cell.system
         assert system is not None
+        system.scheduler.failures += 1
         if cell.ref is not None and system.events.is_wanted(ActorFailed):
             system.events.publish(ActorFailed(cell.ref, error))
         _end(cell, error)
@@ -225,11 +232,12 @@ def _go_on_ending(cell: Cell) -> None:
         else:
             end_child(child, kill=belongings.killed)
         return  # ChildActorGone follows
-    actor = _actor_of(cell)
-    reason = belongings.reason
     if not belongings.hook_on_end:
         _ended(cell, None, None)
-    elif reason is None:
+        return
+    actor = _actor_of(cell)
+    reason = belongings.reason
+    if reason is None:
         _run_hook(cell, actor.on_stop, _ended)
     else:
         _run_hook(cell, lambda: actor.on_failure(*_exc_info(reason)), _ended)
@@ -286,6 +294,7 @@ def _settle_incarnation(cell: Cell) -> list[Any]:
 def revive(cell: Cell) -> None:
     """Give a halted actor a new incarnation, in a new context, with the mail that waits for it."""
     assert cell.system is not None
+    cell.system.scheduler.restarts += 1
     cell.enter(Life.NEW)
     cell.belongings.begin_incarnation()
     cell.context = cell.system.new_context()

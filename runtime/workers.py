@@ -64,6 +64,8 @@ class Workers:
         """Make the cell busy until the coroutine has ended; then call `done(cell, result, error)`."""
         cell.busy = True
         job = Job(cell, coroutine, done)
+        if cell.is_condemned:  # since before it had a job to cancel
+            job.cancel()
         cell.own().job = job
         self.busy += 1
         if self._idle:
