@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack
 
+import outcome
 import pykka
 from pykka._envelope import Envelope  # what other kinds of actors take; it has no public name
 
@@ -27,6 +28,8 @@ __all__ = ["TrioActor"]
 
 P = ParamSpec("P")
 B = TypeVar("B", bound="TrioActor")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
 
 
 class TrioActor(pykka.Actor):
@@ -160,7 +163,7 @@ class TrioActor(pykka.Actor):
         assert system is not None, "the actor has not been started"
         return system
 
-    def spawn(self, function: Callable[..., Awaitable[object]], *args: Any) -> ChildTask:
+    def spawn(self, function: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> ChildTask:
         """Run `function(*args)` in a trio task that this actor owns.
 
         The task inherits the actor's context, is cancelled when the actor stops, and the actor's end waits
@@ -171,6 +174,32 @@ class TrioActor(pykka.Actor):
             SystemClosedError: the system is stopping.
         """
         return self.system.run_child(self._cell, function, args)
+
+    def pipe(
+        self,
+        function: Callable[[Unpack[Ts]], Awaitable[R]],
+        *args: *Ts,
+        as_message: Callable[[outcome.Value[R] | outcome.Error], object],
+    ) -> ChildTask:
+        """`spawn`, with the outcome sent to this actor: `as_message(outcome)` is the message.
+
+        The outcome is what the function returned (`outcome.Value`) or raised (`outcome.Error`), which fails
+        nobody then; it travels in the user lane and takes no place of a bounded mailbox. A task that is
+        cancelled has none. `as_message` runs in the task.
+
+        Raises:
+            SystemClosedError: the system is stopping.
+        """
+
+        async def run() -> None:
+            result: outcome.Value[R] | outcome.Error
+            try:
+                result = outcome.Value(await function(*args))
+            except Exception as error:  # noqa: BLE001 - supervision edge: told to the actor
+                result = outcome.Error(error)
+            self._cell.post(as_message(result))
+
+        return self.system.run_child(self._cell, run, ())
 
     def send(self, ref: pykka.ActorRef[Any] | None, message: Any) -> None:
         """`ref.tell(message)` for handlers: a dead actor, None or a full mailbox makes it a dead letter."""

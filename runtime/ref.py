@@ -10,7 +10,7 @@ import pykka
 import trio
 
 from runtime.messages import ActorStop, Ask, Halt, Kill
-from runtime.reply import Reply, answer_dead, refuse_to_block
+from runtime.reply import Reply, answer_dead, answer_late, refuse_to_block
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -160,16 +160,30 @@ class ActorRef(pykka.ActorRef[A]):
         """Put a message into the actor's mail and get its answer, or with `block=False` a `Reply`.
 
         `await ref.ask(message, block=False)` is the form for trio and asyncio. The answer is never
-        forgotten: whatever becomes of the actor, the reply is settled.
+        forgotten: whatever becomes of the actor, the reply is settled; with a `timeout` in seconds it is
+        settled with `pykka.Timeout` when that time is over, and the actor goes on with its work all the
+        same.
 
         Raises:
+            pykka.Timeout: `block`, and the time is over.
             BlockingCallError: `block` on a thread that runs trio. Nothing has been sent then.
         """
         reply: Reply[Any] = Reply()
         if block and self._cell.is_alive:
             refuse_to_block()
         self.ask_for(message, reply, timeout=timeout if block else None)
-        return reply.get(timeout=timeout) if block else reply
+        if block:
+            return reply.get(timeout=timeout)
+        if timeout is not None and self._cell.scheduler is not None:
+            self._cell.scheduler.call(self._expire, reply, timeout)
+        return reply
+
+    def _expire(self, reply: Reply[Any], seconds: float) -> None:
+        scheduler = self._cell.scheduler
+        assert scheduler is not None
+        alarm = scheduler.alarms.set(seconds, lambda: answer_late(reply, seconds))
+        if not reply.subscribe(lambda _: scheduler.call(alarm.cancel)):
+            alarm.cancel()
 
     @trio.lowlevel.enable_ki_protection
     def ask_for(self, message: Any, reply: pykka.Future[Any], *, timeout: float | None = None) -> None:

@@ -10,6 +10,7 @@ import queue
 import sys
 import threading
 import time
+from _thread import get_ident
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, TypeAlias, TypeVar, cast
@@ -19,7 +20,7 @@ import trio
 
 from runtime.errors import BlockingCallError
 
-__all__ = ["Reply", "answer", "answer_dead", "answer_error", "refuse_to_block"]
+__all__ = ["Reply", "answer", "answer_dead", "answer_error", "answer_late", "refuse_to_block"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -176,31 +177,9 @@ class Reply(pykka.Future[T]):
             await self._wait_in_asyncio()
 
     async def _wait_in_trio(self) -> None:
-        task = trio.lowlevel.current_task()
-        token = trio.lowlevel.current_trio_token()
-        waiting = True
-
-        def wake() -> None:
-            nonlocal waiting
-            if waiting:
-                waiting = False
-                trio.lowlevel.reschedule(task)
-
-        def settled(_: Reply[Any]) -> None:
-            if _inside_run_of(token):
-                wake()
-            else:
-                with contextlib.suppress(trio.RunFinishedError):  # the waiter is gone with its run
-                    token.run_sync_soon(wake)
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            nonlocal waiting
-            waiting = False
-            self.unsubscribe(settled)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        if self.subscribe(settled):
-            await trio.lowlevel.wait_task_rescheduled(abort)
+        waiter = _TrioWaiter(self)
+        if self.subscribe(waiter.settled):
+            await trio.lowlevel.wait_task_rescheduled(waiter.abort)
         else:
             await trio.lowlevel.checkpoint()
 
@@ -239,6 +218,35 @@ class Reply(pykka.Future[T]):
         return _Derived((self,), lambda values: values[0], func)
 
 
+class _TrioWaiter:
+    """A trio task that waits for a reply, which may be settled on any thread."""
+
+    __slots__ = ("_reply", "_task", "_thread_id", "_token")
+
+    def __init__(self, reply: Reply[Any]) -> None:
+        self._reply = reply
+        self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread_id = get_ident()
+
+    def settled(self, _: Reply[Any]) -> None:
+        if get_ident() == self._thread_id and trio.lowlevel.in_trio_task():
+            self._wake()
+        else:
+            with contextlib.suppress(trio.RunFinishedError):  # the waiter is gone with its run
+                self._token.run_sync_soon(self._wake)
+
+    def _wake(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        self._reply.unsubscribe(self.settled)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
 class _Derived(Reply[T]):
     """Waits for its sources in its own caller, then computes there and keeps the first result."""
 
@@ -256,6 +264,17 @@ class _Derived(Reply[T]):
     @property
     def done(self) -> bool:
         return self._settled or all(isinstance(source, Reply) and source.done for source in self._sources)
+
+    def subscribe(self, callback: Callable[[Reply[Any]], object]) -> bool:
+        """As of any reply, where all sources are replies: called when the last of them is settled.
+
+        Raises:
+            TypeError: a source is a future of another kind, which can only be waited for.
+        """
+        sources = [source for source in self._sources if isinstance(source, Reply)]
+        if len(sources) < len(self._sources):
+            raise TypeError("a reply made of futures of another kind can only be waited for")
+        return _Countdown(self, callback).start(sources)
 
     def wait(self, timeout: float | None = None) -> None:
         if self._settled:
@@ -290,6 +309,33 @@ class _Derived(Reply[T]):
                 raise
             return self._recover(error)
         return self._compute(values)
+
+
+class _Countdown:
+    """Calls back when the last of several replies is settled."""
+
+    def __init__(self, derived: Reply[Any], callback: Callable[[Reply[Any]], object]) -> None:
+        self._derived = derived
+        self._callback = callback
+        self._lock = threading.Lock()
+        self._missing = 0
+
+    def start(self, sources: list[Reply[Any]]) -> bool:
+        """Whether there is one to wait for."""
+        self._missing = len(sources) + 1  # one is ours, so that it does not ring before all have been seen
+        for source in sources:
+            if not source.subscribe(self._settled):
+                self._count()
+        return not self._count()
+
+    def _settled(self, _: Reply[Any]) -> None:
+        if self._count():
+            self._callback(self._derived)
+
+    def _count(self) -> bool:
+        with self._lock:
+            self._missing -= 1
+            return self._missing == 0
 
 
 def refuse_to_block() -> None:
@@ -328,6 +374,10 @@ def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | No
     answer_error(reply, error)
 
 
+def answer_late(reply: pykka.Future[Any], seconds: float) -> None:
+    answer_error(reply, pykka.Timeout(f"{seconds} seconds"))
+
+
 def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:
     if isinstance(source, Reply):
         source.wait(timeout)
@@ -338,10 +388,6 @@ def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:
         raise
     except Exception:  # noqa: BLE001, S110 - the outcome is looked at where it is combined
         pass
-
-
-def _inside_run_of(token: trio.lowlevel.TrioToken) -> bool:
-    return trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is token
 
 
 async def _in_thread(func: Callable[[], object]) -> None:

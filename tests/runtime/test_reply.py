@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime import ActorSystem, Reply
+from runtime import ActorSystem, Reply, TrioActor
 from tests.runtime.samples import Echo
 
 
@@ -194,3 +194,60 @@ async def test_a_reply_set_from_any_thread_wakes_its_waiter() -> None:
         thread.start()
         assert await reply == 1
         thread.join()
+
+
+def test_a_derived_reply_calls_back_when_its_last_source_is_settled() -> None:
+    first: Reply[int] = Reply()
+    second: Reply[int] = Reply()
+    both = first.join(second)
+    settled: list[Reply[Any]] = []
+
+    assert both.subscribe(settled.append)
+    first.set(1)
+    assert settled == []
+    second.set(2)
+
+    assert settled == [both]
+    assert list(both.get(timeout=0)) == [1, 2]
+
+
+def test_a_derived_reply_of_settled_ones_says_so_instead_of_calling_back() -> None:
+    source: Reply[int] = Reply()
+    source.set(1)
+    called: list[Reply[Any]] = []
+
+    assert not source.map(str).subscribe(called.append)
+    assert called == []
+
+
+def test_a_reply_made_of_other_futures_cannot_be_subscribed_to() -> None:
+    source: Reply[int] = Reply()
+    mixed = source.join(pykka.ThreadingFuture())
+
+    with pytest.raises(TypeError, match="only be waited for"):
+        mixed.subscribe(print)
+
+
+async def test_an_ask_with_a_timeout_is_settled_when_the_time_is_over(
+    system: ActorSystem, autojump_clock: MockClock
+) -> None:
+    slow = system.spawn(Sleeper, 10)
+
+    late = slow.ask("late", block=False, timeout=3)
+    with pytest.raises(pykka.Timeout, match="3 seconds"):
+        await late
+
+    assert autojump_clock.current_time() == 3
+    assert slow.is_alive()
+    assert await slow.ask("in time", block=False, timeout=20) == "in time"
+    assert len(system.scheduler.alarms) == 0
+
+
+class Sleeper(TrioActor):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    async def on_receive(self, message: Any) -> Any:
+        await trio.sleep(self.seconds)
+        return message
