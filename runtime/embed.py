@@ -8,12 +8,14 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from types import TracebackType
 from typing import Generic, Self, TypeVar, TypeVarTuple
 
 import trio
 
 from runtime.errors import BlockingCallError, SystemClosedError
+from runtime.observer import Observer
 from runtime.reply import refuse_to_block
 from runtime.system import ActorSystem, offer_as_default, open_system, withdraw_as_default
 
@@ -35,8 +37,16 @@ class SystemThread:
     daemon: a host that forgets to stop it can still exit, without an orderly stop.
     """
 
-    def __init__(self, *, shutdown_budget_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        shutdown_budget_seconds: float = 10.0,
+        handler_limit_seconds: float | None = 0.5,
+        observer: Observer | None = None,
+    ) -> None:
         self._shutdown_budget_seconds = shutdown_budget_seconds
+        self._handler_limit_seconds = handler_limit_seconds
+        self._observer = observer
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._stop_requested: trio.Event | None = None
@@ -104,7 +114,11 @@ class SystemThread:
             self._ended.set_result(None)
 
     async def _serve(self) -> None:
-        async with open_system(shutdown_budget_seconds=self._shutdown_budget_seconds) as system:
+        async with open_system(
+            shutdown_budget_seconds=self._shutdown_budget_seconds,
+            handler_limit_seconds=self._handler_limit_seconds,
+            observer=self._observer,
+        ) as system:
             self._system = system
             self._token = trio.lowlevel.current_trio_token()
             self._stop_requested = trio.Event()
@@ -170,12 +184,22 @@ async def _until_done(future: concurrent.futures.Future[None]) -> None:
         raise cancelled
 
 
-def start_system(*, shutdown_budget_seconds: float = 10.0) -> SystemThread:
+def start_system(
+    *,
+    shutdown_budget_seconds: float = 10.0,
+    handler_limit_seconds: float | None = 0.5,
+    observer: Observer | None = None,
+) -> SystemThread:
     """Start an actor system in a background thread, for synchronous and asyncio hosts.
 
-    Until it stops it is also what `TrioActor.start()` uses where no other system is current.
+    Until it stops it is also what `TrioActor.start()` uses where no other system is current. The arguments
+    are those of `open_system`.
     """
-    thread = SystemThread(shutdown_budget_seconds=shutdown_budget_seconds)
+    thread = SystemThread(
+        shutdown_budget_seconds=shutdown_budget_seconds,
+        handler_limit_seconds=handler_limit_seconds,
+        observer=observer,
+    )
     thread.start()
     return thread
 
@@ -306,13 +330,15 @@ class HostQueue(Generic[T]):
             TimeoutError: the time is over.
             BlockingCallError: waiting here would block trio.
         """
-        ready = threading.Event()
-        wake = ready.set
-        if not self._items and not self._closed:
+        deadline = None if timeout is None else monotonic() + timeout
+        # Again and again: a `put` that was held up may wake for an item that has been taken already.
+        while not self._items and not self._closed:
             refuse_to_block()
+            ready = threading.Event()
+            wake = ready.set
             if self._sleep(wake):
                 try:
-                    woken = ready.wait(timeout)
+                    woken = ready.wait(None if deadline is None else max(0.0, deadline - monotonic()))
                 finally:
                     self._stay_awake(wake)
                 if not woken and not self._items and not self._closed:
@@ -333,11 +359,11 @@ class HostQueue(Generic[T]):
 
     async def __anext__(self) -> list[T]:
         """The next batch, in asyncio. Cancelling the wait loses nothing."""
-        if not self._items and not self._closed:
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        while not self._items and not self._closed:  # as in `get`
             ready: asyncio.Future[None] = loop.create_future()
 
-            def wake() -> None:
+            def wake(ready: asyncio.Future[None] = ready) -> None:
                 loop.call_soon_threadsafe(_settle, ready)
 
             if self._sleep(wake):

@@ -429,7 +429,7 @@ async def test_a_queue_does_not_block_trio() -> None:
 
 @pytest.mark.usefixtures("eager_thread_switches")
 def test_nothing_is_forgotten_or_miscounted_when_many_threads_put() -> None:
-    threads, count = 4, 2_000
+    threads, count = 4, 1_000
 
     async def main() -> tuple[list[tuple[int, int]], int, int]:
         queue: HostQueue[tuple[int, int]] = HostQueue(limit=100)
@@ -449,11 +449,12 @@ def test_nothing_is_forgotten_or_miscounted_when_many_threads_put() -> None:
         await producing
         return taken, sum(accepted), queue.lost
 
-    taken, accepted, lost = asyncio.run(main())
-    assert len(taken) == accepted == threads * count - lost
-    for thread in range(threads):
-        numbers = [number for owner, number in taken if owner == thread]
-        assert numbers == sorted(numbers)
+    for _ in range(10):
+        taken, accepted, lost = asyncio.run(main())
+        assert len(taken) == accepted == threads * count - lost
+        for thread in range(threads):
+            numbers = [number for owner, number in taken if owner == thread]
+            assert numbers == sorted(numbers)
 
 
 @pytest.mark.usefixtures("eager_thread_switches")
