@@ -17,6 +17,7 @@ import runtime.delivery  # noqa: F401 # pyright: ignore[reportUnusedImport] - it
 from runtime import lifecycle
 from runtime.containment import leave_open_scopes, scope_left_open
 from runtime.messages import Failed
+from runtime.owner import runs_handlers
 from runtime.timers import Alarms
 from runtime.workers import Workers
 
@@ -237,6 +238,7 @@ class Scheduler:
                     spare.append(mail)
         borrowers.clear()  # who has mail now is busy or suspended, and comes to settle() afterwards
 
+    @runs_handlers
     def _run_slice(self, cell: Cell) -> int:
         """Handle some of the cell's mail, in its context, or until an async handler runs; say how much."""
         if cell.busy:  # it stood in the queue twice

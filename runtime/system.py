@@ -19,6 +19,7 @@ from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError
 from runtime.events import EventStream
 from runtime.life import NOT_WORKING, Life
 from runtime.messages import ActorStop, Kill, Terminated
+from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
 from runtime.tasks import ChildTask
 
@@ -56,6 +57,7 @@ class ActorSystem:
         self._failure: BaseException | None = None
         self._on_failure: Callable[[], object] = _do_nothing
         self._base_context = contextvars.copy_context()
+        self._base_context.run(disown)
         self._base_context.run(_current.set, self)
 
     # --- for users ----------------------------------------------------------------------------------
@@ -225,7 +227,7 @@ class ActorSystem:
     ) -> ChildTask:
         if self._nursery is None or self._finished.is_set() or cell.life in NOT_WORKING:
             raise SystemClosedError(f"{cell} is stopping: it starts no more tasks")
-        child = ChildTask()
+        child = ChildTask(owner_of_new_task(cell))
         belongings = cell.own()
         if belongings.tasks is None:
             belongings.tasks = set()

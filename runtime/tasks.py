@@ -16,6 +16,7 @@ from runtime.containment import (
 )
 from runtime.life import Life
 from runtime.messages import Failed, TasksGone
+from runtime.owner import Owner, owned_by
 
 __all__ = ["ChildTask"]
 
@@ -23,9 +24,10 @@ __all__ = ["ChildTask"]
 class ChildTask:
     """A running child task. It may be cancelled by its owner; it may outlive nobody."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_owner", "_scope")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._scope = trio.CancelScope()
 
     def cancel(self) -> None:
@@ -37,6 +39,7 @@ class ChildTask:
         self, cell: Cell, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> None:
         # KeyboardInterrupt protection: a real Ctrl-C is the host's business, never this actor's failure.
+        owned_by(self._owner)
         failure: BaseException | None = None
         try:
             with self._scope:

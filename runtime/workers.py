@@ -17,6 +17,7 @@ from runtime.containment import (
     scope_left_open,
 )
 from runtime.messages import Failed
+from runtime.owner import Owner, owned_by
 
 if TYPE_CHECKING:
     import contextvars
@@ -99,6 +100,7 @@ class Workers:
 
     async def _do(self, job: Job, task: trio.lowlevel.Task, cancel_status: object) -> None:
         cell = job.cell
+        owned_by(Owner(cell))
         result: Any = None
         failure: BaseException | None = None
         try:
