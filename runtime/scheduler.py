@@ -82,6 +82,8 @@ class Scheduler:
         self.workers = Workers(self, nursery)
         self.alarms = Alarms(pace.tie_breaks())
         self.handled = 0
+        self.empty_slices = 0  # those in which no mail was handled; each of them counts as `handled`, too
+        self.spawned = self.failures = self.restarts = self.tasks = 0
         self._token = trio.lowlevel.current_trio_token()
         self._clock = perf_counter if type(pace) is Pace else pace.clock
         self.messages_per_slice = pace.messages_per_slice
@@ -98,6 +100,11 @@ class Scheduler:
         # An empty deque takes 0.6 kB, twice as much as an actor: those at rest have none.
         self._borrowers: list[Cell] = []
         self._spare_mail: list[deque[Any]] = []
+
+    def admit(self, cell: Cell) -> None:
+        """Give a new cell its first turn."""
+        self.spawned += 1
+        self.enqueue(cell)
 
     def enqueue(self, cell: Cell) -> None:
         """Give a cell that has just been marked `scheduled` its turn."""
@@ -242,13 +249,16 @@ class Scheduler:
     def _run_slice(self, cell: Cell) -> int:
         """Handle some of the cell's mail, in its context, or until an async handler runs; say how much."""
         if cell.busy:  # it stood in the queue twice
+            self.empty_slices += 1
             return 1
         if cell.control or not cell.takes_mail:
             lifecycle.attend(cell)
             if cell.busy or not cell.takes_mail:
+                self.empty_slices += 1
                 return 1
         mail = cell.mail
         if not mail:
+            self.empty_slices += 1
             return 1
         actor, handlers = cell.actor, cell.handlers
         handled = 0

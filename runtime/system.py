@@ -21,6 +21,7 @@ from runtime.life import NOT_WORKING, Life
 from runtime.messages import ActorStop, Kill, Terminated
 from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
+from runtime.statistics import Statistics
 from runtime.tasks import ChildTask
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class ActorSystem:
         # The actors without a parent. Insertion order is the order of starting, and its reverse the order
         # of stopping.
         self._roots: dict[Cell, None] = {}
+        self._child_actors = 0
         self._names: dict[str, Cell] = {}
         self._closing = False
         self._abandoned = False
@@ -104,6 +106,22 @@ class ActorSystem:
         """What happens in this system, to subscribe to: `DeadLetter`, `ActorFailed`, events of your own."""
         return self._events
 
+    def statistics(self) -> Statistics:
+        """The numbers of this moment. From any thread, in no time; after the end of the system as well."""
+        scheduler = self.scheduler
+        return Statistics(
+            actors=len(self._roots) + self._child_actors,
+            ready=len(scheduler.ready),
+            async_handlers=scheduler.workers.busy,
+            tasks=scheduler.tasks,
+            timers=len(scheduler.alarms),
+            spawned=scheduler.spawned,
+            messages_handled=scheduler.handled - scheduler.empty_slices,
+            dead_letters=self._letters.count,
+            failures=scheduler.failures,
+            restarts=scheduler.restarts,
+        )
+
     async def stop(self) -> None:
         """Stop all actors, the youngest first, each after the mail that it has; then the system.
 
@@ -156,11 +174,12 @@ class ActorSystem:
             if family.child_actors is None:
                 family.child_actors = {}
             family.child_actors[cell] = None
+            self._child_actors += 1
         cell.guarded = cell.belongings.bounds is not None
         if get_ident() == scheduler.thread_id:
-            scheduler.enqueue(cell)
+            scheduler.admit(cell)
         else:
-            scheduler.run_soon(scheduler.enqueue, cell)
+            scheduler.run_soon(scheduler.admit, cell)
         if self._abandoned:  # it ended while another thread came this way
             self.abandon()
 
@@ -172,6 +191,7 @@ class ActorSystem:
             self._stopping.gone(cell)
         elif parent.belongings.child_actors is not None:
             parent.belongings.child_actors.pop(cell, None)
+            self._child_actors -= 1
 
     @property
     def nursery(self) -> trio.Nursery:
@@ -232,6 +252,7 @@ class ActorSystem:
         if belongings.tasks is None:
             belongings.tasks = set()
         belongings.tasks.add(child)
+        self.scheduler.tasks += 1
         self._nursery.start_soon(child.run, cell, function, args, name=function)
         return child
 

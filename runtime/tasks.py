@@ -52,6 +52,8 @@ class ChildTask:
             tasks = cell.belongings.tasks
             assert tasks is not None
             tasks.discard(self)
+            assert cell.scheduler is not None
+            cell.scheduler.tasks -= 1
             if failure is not None:
                 cell.deliver_control(Failed(failure))
             if cell.life is Life.ENDING and not tasks:
