@@ -15,6 +15,7 @@ from runtime.errors import ActorKilledError
 from runtime.events import ActorFailed
 from runtime.life import NOT_WORKING, Life
 from runtime.messages import (
+    Ask,
     ChildActorGone,
     ChildEnded,
     ChildStarted,
@@ -27,7 +28,7 @@ from runtime.reply import answer, answer_dead, answer_error
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
-    from runtime.cell import Cell
+    from runtime.cell import Belongings, Cell
     from runtime.ref import ActorRef
     from runtime.workers import Done
 
@@ -138,10 +139,16 @@ def handler_failed(cell: Cell, error: BaseException) -> None:
             answer_error(reply, error, _traceback_of(error))
             if only_answer:
                 return
-    elif type(cell.handling) not in NOT_FOR_USERS:
-        assert cell.system is not None
-        cell.system.bury(cell.ref, cell.handling, "its handler failed")
+    _bury_handled(cell, "its handler failed")
     fail(cell, error)
+
+
+def _bury_handled(cell: Cell, reason: str) -> None:
+    """What a handler was told and has not brought to an end is a dead letter. An `Ask` is answered instead."""
+    item, cell.handling = cell.handling, None
+    if item is not None and type(item) is not Ask and type(item) not in NOT_FOR_USERS:
+        assert cell.system is not None
+        cell.system.bury(cell.ref, item, reason)
 
 
 # --- the end of an incarnation ----------------------------------------------------------------------
@@ -226,7 +233,7 @@ def _go_on_ending(cell: Cell) -> None:
         return  # TasksGone follows
     if belongings.child_actors:
         # A dead one leaves the family before its ChildActorGone arrives.
-        child = next(reversed(belongings.child_actors))
+        child = _youngest(belongings)
         if child.life is Life.HALTED:
             finish(child)
         else:
@@ -241,6 +248,19 @@ def _go_on_ending(cell: Cell) -> None:
         _run_hook(cell, actor.on_stop, _ended)
     else:
         _run_hook(cell, lambda: actor.on_failure(*_exc_info(reason)), _ended)
+
+
+def _youngest(belongings: Belongings) -> Cell:
+    """The child actor that ends next. There is one, and no new one comes any more.
+
+    By a list made once: to find the last key of a dict takes as long as there are keys that were deleted
+    behind it.
+    """
+    if belongings.to_end is None:
+        belongings.to_end = list(belongings.child_actors or ())
+    while belongings.to_end[-1].life is Life.DEAD:
+        belongings.to_end.pop()
+    return belongings.to_end[-1]
 
 
 def end_child(child: Cell, *, kill: bool = False) -> None:
@@ -284,8 +304,9 @@ def _settle_incarnation(cell: Cell) -> list[Any]:
         waiting.append(cell.asked)
     for reply in waiting:
         answer_dead(reply, f"{cell} stopped before it answered")
+    _bury_handled(cell, "the actor was killed")
     stop_replies = belongings.stop_replies or []
-    cell.asked = cell.handling = None
+    cell.asked = None
     if belongings is not NO_BELONGINGS:
         belongings.alarm = belongings.job = belongings.deferred = belongings.stop_replies = None
     return stop_replies
@@ -295,6 +316,8 @@ def revive(cell: Cell) -> None:
     """Give a halted actor a new incarnation, in a new context, with the mail that waits for it."""
     assert cell.system is not None
     cell.system.scheduler.restarts += 1
+    while cell.control:  # it was for the last incarnation
+        _handle_control(cell)
     cell.enter(Life.NEW)
     cell.belongings.begin_incarnation()
     cell.context = cell.system.new_context()
@@ -323,12 +346,10 @@ def finish(cell: Cell) -> None:
     cell.enter(Life.DEAD)
     cell.close()
     system.release(cell)
-    job, bounds = belongings.job, belongings.bounds
+    job = belongings.job
     _stop_clocks(cell)
     stop_replies = _settle_incarnation(cell)
     cell.drain()
-    if bounds is not None:
-        bounds.close()
     _refuse_control(cell)
     system.forget(cell)
     for reply in stop_replies:
