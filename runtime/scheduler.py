@@ -23,6 +23,7 @@ from runtime.workers import Workers
 
 if TYPE_CHECKING:
     from runtime.cell import Cell
+    from runtime.observer import Observation
     from runtime.system import ActorSystem
 
 __all__ = ["Pace", "ReadyQueue", "Scheduler"]
@@ -76,13 +77,20 @@ class Scheduler:
     `run_soon` may be called from any thread; everything else belongs to the scheduler's thread.
     """
 
-    def __init__(self, system: ActorSystem, nursery: trio.Nursery, pace: Pace) -> None:
+    def __init__(
+        self,
+        system: ActorSystem,
+        nursery: trio.Nursery,
+        pace: Pace,
+        observation: Observation | None = None,
+    ) -> None:
         self.system = system
         self.thread_id = get_ident()
         self.workers = Workers(self, nursery)
         self.alarms = Alarms(pace.tie_breaks())
         self.handled = 0
         self.empty_slices = 0  # those in which no mail was handled; each of them counts as `handled`, too
+        self.observation = observation
         self.spawned = self.failures = self.restarts = self.tasks = 0
         self._token = trio.lowlevel.current_trio_token()
         self._clock = perf_counter if type(pace) is Pace else pace.clock

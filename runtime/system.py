@@ -19,6 +19,7 @@ from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError
 from runtime.events import EventStream
 from runtime.life import NOT_WORKING, Life
 from runtime.messages import ActorStop, Kill, Terminated
+from runtime.observer import Observation, Observer
 from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
 from runtime.statistics import Statistics
@@ -40,9 +41,12 @@ class ActorSystem:
     `spawn`, `spawn_named` and `find` may be called from any thread; `stop` from trio.
     """
 
-    def __init__(self, *, shutdown_budget_seconds: float, pace: Pace) -> None:
+    def __init__(
+        self, *, shutdown_budget_seconds: float, pace: Pace, observer: Observer | None
+    ) -> None:
         self._shutdown_budget_seconds = shutdown_budget_seconds
         self._pace = pace
+        self._observation = None if observer is None else Observation(observer)
         # The actors without a parent. Insertion order is the order of starting, and its reverse the order
         # of stopping.
         self._roots: dict[Cell, None] = {}
@@ -175,6 +179,8 @@ class ActorSystem:
                 family.child_actors = {}
             family.child_actors[cell] = None
             self._child_actors += 1
+        if self._observation is not None:
+            self._observation.adopt(cell)
         cell.guarded = cell.belongings.bounds is not None
         if get_ident() == scheduler.thread_id:
             scheduler.admit(cell)
@@ -185,6 +191,8 @@ class ActorSystem:
 
     def release(self, cell: Cell) -> None:
         """Take a dead cell out of its family."""
+        if self._observation is not None:
+            self._observation.ended(cell)
         parent = cell.belongings.parent
         if parent is None:
             self._roots.pop(cell, None)
@@ -275,9 +283,11 @@ class ActorSystem:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = ctrl_c_shield.nursery = nursery
-                self._scheduler = Scheduler(self, nursery, self._pace)
+                self._scheduler = Scheduler(self, nursery, self._pace, self._observation)
                 self._events = EventStream(self._scheduler)
                 self._letters = DeadLetters(self._events)
+                if self._observation is not None:
+                    self._observation.subscribe(self._events)
                 nursery.start_soon(self._scheduler.dispatch, name="runtime.dispatcher")
                 nursery.start_soon(self._scheduler.alarms.run, name="runtime.alarms")
                 started.set()
@@ -315,19 +325,28 @@ class ActorSystem:
 
 @asynccontextmanager
 async def open_system(
-    *, shutdown_budget_seconds: float = 10.0, pace: Pace | None = None
+    *,
+    shutdown_budget_seconds: float = 10.0,
+    observer: Observer | None = None,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[ActorSystem, None]:
     """Run an actor system for the time of an `async with` block in trio.
 
     At the end of the block, be it left normally, by an exception or because the host is cancelled, the
     system stops in order: see `ActorSystem.stop`. The block's own exception passes through unchanged.
 
+    `observer` is told what happens in the system.
+
     `pace` decides about order in experiments, see `runtime.testing`.
 
     Raises:
         SystemFailedError: the runtime itself failed; the block is cancelled then.
     """
-    system = ActorSystem(shutdown_budget_seconds=shutdown_budget_seconds, pace=pace or Pace())
+    system = ActorSystem(
+        shutdown_budget_seconds=shutdown_budget_seconds,
+        pace=pace or Pace(),
+        observer=observer,
+    )
     async with system.serve():
         yield system
 

@@ -1,0 +1,49 @@
+"""Measures handlers: how long each one took, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+
+if TYPE_CHECKING:
+    from runtime.cell import Cell
+    from runtime.dispatch import Handler
+
+__all__ = ["HandlerTimer"]
+
+
+class HandlerTimer:
+    """An interceptor that is told of every handler when it has ended. For `Cell.intercept`."""
+
+    def handled(self, cell: Cell, message: Any, seconds: float, error: BaseException | None) -> None:
+        """A handler has ended, an async one also by being cancelled. Must not raise."""
+        raise NotImplementedError
+
+    def __call__(self, handler: Handler, actor: Any, message: Any) -> Any:
+        cell: Cell = actor._cell
+        began = trio.current_time()
+        try:
+            result = handler(actor, message)
+        except BaseException as error:
+            self.handled(cell, message, trio.current_time() - began, error)
+            raise
+        if type(result) is CoroutineType:
+            return self._until_end(cast("Coroutine[Any, Any, Any]", result), cell, message, began)
+        self.handled(cell, message, trio.current_time() - began, None)
+        return result
+
+    async def _until_end(
+        self, coroutine: Coroutine[Any, Any, Any], cell: Cell, message: Any, began: float
+    ) -> Any:
+        try:
+            result = await coroutine
+        except GeneratorExit:  # thrown away unfinished, together with the whole run
+            raise
+        except BaseException as error:
+            self.handled(cell, message, trio.current_time() - began, error)
+            raise
+        self.handled(cell, message, trio.current_time() - began, None)
+        return result
