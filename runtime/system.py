@@ -24,6 +24,7 @@ from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
 from runtime.statistics import Statistics
 from runtime.tasks import ChildTask
+from runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -42,10 +43,18 @@ class ActorSystem:
     """
 
     def __init__(
-        self, *, shutdown_budget_seconds: float, pace: Pace, observer: Observer | None
+        self,
+        *,
+        shutdown_budget_seconds: float,
+        pace: Pace,
+        handler_limit_seconds: float | None,
+        observer: Observer | None,
     ) -> None:
+        if handler_limit_seconds is not None and not handler_limit_seconds > 0:
+            raise ValueError(f"a limit of {handler_limit_seconds} seconds for handlers is not more than 0")
         self._shutdown_budget_seconds = shutdown_budget_seconds
         self._pace = pace
+        self._handler_limit_seconds = handler_limit_seconds
         self._observation = None if observer is None else Observation(observer)
         # The actors without a parent. Insertion order is the order of starting, and its reverse the order
         # of stopping.
@@ -279,6 +288,7 @@ class ActorSystem:
     async def run(self, started: trio.Event) -> None:
         """The life of the system, as a trio system task: shielded from the host's cancellation."""
         ctrl_c_shield = CtrlCShield()
+        watchdog: Watchdog | None = None
         trio.lowlevel.add_instrument(ctrl_c_shield)
         try:
             async with trio.open_nursery() as nursery:
@@ -288,6 +298,8 @@ class ActorSystem:
                 self._letters = DeadLetters(self._events)
                 if self._observation is not None:
                     self._observation.subscribe(self._events)
+                if self._handler_limit_seconds is not None:
+                    watchdog = Watchdog(self._scheduler, self._handler_limit_seconds)
                 nursery.start_soon(self._scheduler.dispatch, name="runtime.dispatcher")
                 nursery.start_soon(self._scheduler.alarms.run, name="runtime.alarms")
                 started.set()
@@ -301,6 +313,8 @@ class ActorSystem:
             self._on_failure()
         finally:
             trio.lowlevel.remove_instrument(ctrl_c_shield)
+            if watchdog is not None:
+                watchdog.stop()
             self.abandon()
             self._finished.set()
 
@@ -327,6 +341,7 @@ class ActorSystem:
 async def open_system(
     *,
     shutdown_budget_seconds: float = 10.0,
+    handler_limit_seconds: float | None = 0.5,
     observer: Observer | None = None,
     pace: Pace | None = None,
 ) -> AsyncGenerator[ActorSystem, None]:
@@ -335,7 +350,9 @@ async def open_system(
     At the end of the block, be it left normally, by an exception or because the host is cancelled, the
     system stops in order: see `ActorSystem.stop`. The block's own exception passes through unchanged.
 
-    `observer` is told what happens in the system.
+    A handler that holds the scheduler's thread longer than `handler_limit_seconds` is reported while it
+    does so, in the log, and afterwards as `SchedulerHeld`; with None nobody looks. `observer` is told what
+    happens in the system.
 
     `pace` decides about order in experiments, see `runtime.testing`.
 
@@ -345,6 +362,7 @@ async def open_system(
     system = ActorSystem(
         shutdown_budget_seconds=shutdown_budget_seconds,
         pace=pace or Pace(),
+        handler_limit_seconds=handler_limit_seconds,
         observer=observer,
     )
     async with system.serve():
