@@ -15,13 +15,18 @@ from runtime.errors import (
 )
 from runtime.events import ActorFailed, ActorRestarted, DeadLetter, EventStream
 from runtime.idle import IdleTimeout
+from runtime.inspection import Inspection, Slices, Trace, TraceEntry, inspect, resume, suspend, trace
+from runtime.life import Life
 from runtime.messages import Terminated
+from runtime.observer import Observer
 from runtime.ref import ActorRef
 from runtime.reply import Reply
+from runtime.statistics import Statistics
 from runtime.system import ActorSystem, open_system
 from runtime.tasks import ChildTask
-from runtime.telemetry import get_logger
+from runtime.telemetry import add_actor, get_logger
 from runtime.timers import Timers
+from runtime.watchdog import SchedulerHeld
 
 __all__ = [
     "ActorFailed",
@@ -34,20 +39,33 @@ __all__ = [
     "DeadLetter",
     "EventStream",
     "IdleTimeout",
+    "Inspection",
+    "Life",
     "Mailbox",
     "MailboxFullError",
     "NameTakenError",
     "NoActorSystemError",
+    "Observer",
     "Overflow",
     "Reply",
+    "SchedulerHeld",
+    "Slices",
+    "Statistics",
     "SystemClosedError",
     "SystemFailedError",
     "SystemThread",
     "Terminated",
     "Timers",
+    "Trace",
+    "TraceEntry",
     "TrioActor",
+    "add_actor",
     "get_logger",
     "handles",
+    "inspect",
     "open_system",
+    "resume",
     "start_system",
+    "suspend",
+    "trace",
 ]

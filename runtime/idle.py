@@ -42,7 +42,7 @@ class IdleWatch:
 
     def _look(self) -> None:
         left = self._last_message + self._seconds - trio.current_time()
-        if self._cell.scheduled:  # it has mail, or its async handler is still at work
+        if self._cell.scheduled or self._cell.mail:  # it has something to do, or is suspended
             left = self._seconds
         elif left <= 0:
             self._cell.deliver(IdleTimeout(self._seconds))

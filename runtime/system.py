@@ -18,7 +18,7 @@ from runtime.dead_letters import DeadLetters
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
 from runtime.events import EventStream
 from runtime.life import NOT_WORKING, Life
-from runtime.messages import ActorStop, Kill, Terminated
+from runtime.messages import ActorStop, Halt, Kill, Terminated
 from runtime.observer import Observation, Observer
 from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
@@ -416,7 +416,10 @@ class _Stopping:
         for cell in reversed(self._roots):
             if cell not in self._hanging:
                 self._awaited = cell
-                cell.deliver(ActorStop())
+                if cell.belongings.suspended:  # it would keep the stop waiting as well
+                    cell.deliver_control(Halt(None))
+                else:
+                    cell.deliver(ActorStop())
                 return
         if not self._roots:
             self._all_gone.set()

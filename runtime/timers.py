@@ -127,6 +127,11 @@ class Timers:
         for key in tuple(self._timers):
             self.cancel(key)
 
+    @property
+    def keys(self) -> tuple[Hashable, ...]:
+        """Of the timers whose message is still to be delivered."""
+        return tuple(self._timers)
+
     def is_active(self, key: Hashable) -> bool:
         """Whether a message of this timer is still to be delivered."""
         return key in self._timers
