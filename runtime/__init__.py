@@ -3,15 +3,17 @@
 from runtime.actor import TrioActor
 from runtime.bounds import Mailbox, Overflow
 from runtime.dispatch import handles
-from runtime.embed import SystemThread, start_system
+from runtime.embed import HostQueue, SystemThread, start_system
 from runtime.errors import (
     ActorKilledError,
     BlockingCallError,
     MailboxFullError,
     NameTakenError,
     NoActorSystemError,
+    NotPicklableError,
     SystemClosedError,
     SystemFailedError,
+    WorkerDiedError,
 )
 from runtime.events import ActorFailed, ActorRestarted, DeadLetter, EventStream
 from runtime.idle import IdleTimeout
@@ -19,6 +21,7 @@ from runtime.inspection import Inspection, Slices, Trace, TraceEntry, inspect, r
 from runtime.life import Life
 from runtime.messages import Terminated
 from runtime.observer import Observer
+from runtime.offload import OffloadStatistics, offload_statistics, run_blocking, run_killable
 from runtime.ref import ActorRef
 from runtime.reply import Reply
 from runtime.statistics import Statistics
@@ -38,6 +41,7 @@ __all__ = [
     "ChildTask",
     "DeadLetter",
     "EventStream",
+    "HostQueue",
     "IdleTimeout",
     "Inspection",
     "Life",
@@ -45,7 +49,9 @@ __all__ = [
     "MailboxFullError",
     "NameTakenError",
     "NoActorSystemError",
+    "NotPicklableError",
     "Observer",
+    "OffloadStatistics",
     "Overflow",
     "Reply",
     "SchedulerHeld",
@@ -59,12 +65,16 @@ __all__ = [
     "Trace",
     "TraceEntry",
     "TrioActor",
+    "WorkerDiedError",
     "add_actor",
     "get_logger",
     "handles",
     "inspect",
+    "offload_statistics",
     "open_system",
     "resume",
+    "run_blocking",
+    "run_killable",
     "start_system",
     "suspend",
     "trace",
