@@ -257,7 +257,8 @@ class TrioActor(pykka.Actor):
         """Messages to itself, later: see `Timers`."""
         belongings = self._cell.own()
         if belongings.timers is None:
-            belongings.timers = Timers(self._cell)
+            faults = self.system.faults
+            belongings.timers = Timers(self._cell) if faults is None else faults.timers_of(self._cell)
         return belongings.timers
 
     def set_idle_timeout(self, seconds: float | None) -> None:

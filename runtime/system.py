@@ -17,6 +17,7 @@ from runtime.containment import CtrlCShield, is_below
 from runtime.dead_letters import DeadLetters
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
 from runtime.events import EventStream
+from runtime.faults.injector import Injector, install
 from runtime.life import NOT_WORKING, Life
 from runtime.messages import ActorStop, Halt, Kill, Terminated
 from runtime.observer import Observation, Observer
@@ -28,6 +29,7 @@ from runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
+    from runtime.faults.plan import FaultPlan
     from runtime.ref import ActorRef
 
 __all__ = ["ActorSystem", "current_system", "open_system"]
@@ -69,6 +71,8 @@ class ActorSystem:
         self._close_requested = trio.Event()
         self._stopping = _Stopping(self._roots)
         self._finished = trio.Event()
+        self.faults: Injector | None = None
+        """What puts the faults of an experiment in: see `runtime.faults`."""
         self._failure: BaseException | None = None
         self._on_failure: Callable[[], object] = _do_nothing
         self._base_context = contextvars.copy_context()
@@ -190,6 +194,8 @@ class ActorSystem:
             self._child_actors += 1
         if self._observation is not None:
             self._observation.adopt(cell)
+        if self.faults is not None:
+            self.faults.adopt(cell)
         cell.guarded = cell.belongings.bounds is not None
         if get_ident() == scheduler.thread_id:
             scheduler.admit(cell)
@@ -264,6 +270,8 @@ class ActorSystem:
     ) -> ChildTask:
         if self._nursery is None or self._finished.is_set() or cell.life in NOT_WORKING:
             raise SystemClosedError(f"{cell} is stopping: it starts no more tasks")
+        if self.faults is not None:
+            function, args = self.faults.task(cell, function, args)
         child = ChildTask(owner_of_new_task(cell))
         belongings = cell.own()
         if belongings.tasks is None:
@@ -344,6 +352,7 @@ async def open_system(
     handler_limit_seconds: float | None = 0.5,
     observer: Observer | None = None,
     pace: Pace | None = None,
+    faults: FaultPlan | None = None,
 ) -> AsyncGenerator[ActorSystem, None]:
     """Run an actor system for the time of an `async with` block in trio.
 
@@ -354,7 +363,8 @@ async def open_system(
     does so, in the log, and afterwards as `SchedulerHeld`; with None nobody looks. `observer` is told what
     happens in the system.
 
-    `pace` decides about order in experiments, see `runtime.testing`.
+    `pace` decides about order in experiments, see `runtime.testing`; `faults` is what goes wrong in them,
+    see `runtime.faults`.
 
     Raises:
         SystemFailedError: the runtime itself failed; the block is cancelled then.
@@ -366,6 +376,8 @@ async def open_system(
         observer=observer,
     )
     async with system.serve():
+        if faults is not None:
+            install(system, faults)
         yield system
 
 

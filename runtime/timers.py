@@ -140,6 +140,10 @@ class Timers:
         self.cancel(tick.key)
         self._timers[tick.key] = tick
 
+    def ring(self, tick: Tick) -> None:
+        """A tick is due."""
+        self._cell.deliver(tick)
+
     def holds(self, tick: Tick) -> bool:
         return self._timers.get(tick.key) is tick
 
@@ -174,7 +178,7 @@ class Tick:
         return self._cell.scheduler.alarms.set(seconds, self._ring)
 
     def _ring(self) -> None:
-        self._cell.deliver(self)
+        self._timers.ring(self)
 
     def take(self) -> bool:
         """Whether the message counts, now that its turn has come; if so, the next period begins."""
