@@ -34,6 +34,7 @@ MESSAGES_PER_SLICE = 64
 DEADLINE_CHECK_EVERY = 16
 """Messages between two looks at the clock."""
 
+FEW_HOLDERS = 32
 SPARE_MAIL_KEPT = 256
 
 IO_INTERVAL_SECONDS = 0.001
@@ -90,8 +91,8 @@ class Scheduler:
         self.alarms = Alarms(pace.tie_breaks())
         self.handled = 0
         self.empty_slices = 0  # those in which no mail was handled; each of them counts as `handled`, too
-        self.observation = observation
         self.spawned = self.failures = self.restarts = self.tasks = 0
+        self.observation = observation
         self._token = trio.lowlevel.current_trio_token()
         self._clock = perf_counter if type(pace) is Pace else pace.clock
         self.messages_per_slice = pace.messages_per_slice
@@ -107,6 +108,8 @@ class Scheduler:
         self._deadline = 0.0
         # An empty deque takes 0.6 kB, twice as much as an actor: those at rest have none.
         self._borrowers: list[Cell] = []
+        self._holders: list[Cell] = []
+        self._holders_limit = FEW_HOLDERS
         self._spare_mail: list[deque[Any]] = []
 
     def admit(self, cell: Cell) -> None:
@@ -225,6 +228,7 @@ class Scheduler:
                     if clock() > self._deadline:
                         break
             if ready:
+                self._take_back_mail()
                 left = clock()
                 await trio.lowlevel.checkpoint()
                 turn_seconds = max(IO_INTERVAL_SECONDS, clock() - left)
@@ -234,8 +238,6 @@ class Scheduler:
         cell.scheduled = False
         if cell.control or (cell.mail and cell.takes_mail):
             cell.schedule()
-        elif cell.mail is not None and not cell.mail:
-            self._borrowers.append(cell)
 
     def lend_mail(self, cell: Cell) -> deque[Any]:
         """An empty deque for the mail of a cell, until the cell is at rest."""
@@ -243,15 +245,28 @@ class Scheduler:
         return self._spare_mail.pop() if self._spare_mail else deque[Any]()
 
     def _take_back_mail(self) -> None:
-        """Take the deques of those who have no mail. Between slices only: a slice holds on to its own."""
-        borrowers, spare = self._borrowers, self._spare_mail
-        for cell in borrowers:
-            mail = cell.mail
-            if mail is not None and not mail:
-                cell.mail = None
-                if len(spare) < SPARE_MAIL_KEPT:
-                    spare.append(mail)
-        borrowers.clear()  # who has mail now is busy or suspended, and comes to settle() afterwards
+        """Take the deques of those who have no mail. Between slices only: a slice holds on to its own.
+
+        Those who are busy or suspended with mail in theirs are put aside. When they are many, they are
+        looked at again when they have doubled, so that each loan costs the same.
+        """
+        for cell in self._borrowers:
+            if not self._take_back(cell):
+                self._holders.append(cell)
+        self._borrowers.clear()
+        if not FEW_HOLDERS < len(self._holders) <= self._holders_limit:
+            self._holders = [cell for cell in self._holders if not self._take_back(cell)]
+            self._holders_limit = 2 * len(self._holders)
+
+    def _take_back(self, cell: Cell) -> bool:
+        mail = cell.mail
+        if mail:
+            return False
+        if mail is not None:
+            cell.mail = None
+            if len(self._spare_mail) < SPARE_MAIL_KEPT:
+                self._spare_mail.append(mail)
+        return True
 
     @runs_handlers
     def _run_slice(self, cell: Cell) -> int:
