@@ -413,7 +413,7 @@ class _Stopping:
                     await self._all_gone.wait()
                     break
                 awaited = self._awaited
-                with trio.move_on_after((deadline - trio.current_time()) / 2):
+                with trio.move_on_after(max(0.0, deadline - trio.current_time()) / 2):
                     await self._all_gone.wait()
                 if self._awaited is awaited and not self._all_gone.is_set():
                     self._hanging[awaited] = None
