@@ -412,7 +412,7 @@ def reincarnate(cell: Cell) -> None:
         actor = cell.belongings.factory()
     finally:
         _heir.set(None)
-    if cell.actor is not actor:
+    if cell.actor is None or cell.actor is not actor:
         cell.actor = None
         raise TypeError(f"to restart {cell}, its factory must make a new {cell.actor_class.__name__}")
 
