@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable
 from typing import TypeAlias, assert_never
@@ -64,16 +65,20 @@ class SupervisorState:
     when everything that follows at once is decided; what the steps lead to comes back as further events.
 
     It does one thing at a time, as OTP's supervisor does: ends and requests that come meanwhile wait in
-    line. The exception is `stop`, which never waits. A backoff is no thing under way: ends and requests are
-    taken up during it, so that nobody waits half a minute to terminate what cannot be started. (For that
-    reason OTP gives up control between two attempts, `try_again_restart`.)
+    line. A backoff is no thing under way: ends and requests are taken up during it, so that nobody waits
+    half a minute to terminate what cannot be started. (For that reason OTP gives up control between two
+    attempts, `try_again_restart`.)
+
+    What is decided here is the end that follows from what the children do. When the supervisor is stopped
+    or killed, its children end with it as those of any actor do, see `runtime.lifecycle`, and no event
+    comes after that.
 
     A request has a number of the caller's choice; every one is answered exactly once, by an `Answer`.
 
     Invariants:
     - At most one child is told to halt at a time, and at most one begins a life.
     - An incarnation begins with Start, goes on with Revive, and is released once, when it has no life.
-    - The phase leaves RESTING only when an item of the agenda, or `stop`, is taken up.
+    - The phase leaves RESTING only when an item of the agenda is taken up.
     """
 
     def __init__(
@@ -119,7 +124,7 @@ class SupervisorState:
         """Start the children, one after another. If one cannot be started, the supervisor fails.
 
         Raises:
-            IllegalTransitionError: it was called before, or after `stop`.
+            IllegalTransitionError: it was called before.
         """
         self._enter(Phase.STARTING)
         self._to_launch.extend(self._children)
@@ -127,14 +132,13 @@ class SupervisorState:
         return self._outcome()
 
     def child_started(self, name: str, now: float) -> tuple[Step, ...]:
-        """What `Start` or `Revive` asked for has happened. Ignored of a child that was halted meanwhile."""
+        """What `Start` or `Revive` asked for has happened. Ignored of a child that begins no life."""
         self._see(now)
         child = self._children.get(name)
         if child is not None and child.status in _BEGINNING:
             child.become(ChildStatus.RUNNING)
             child.started_at = now
-            if self.phase is not Phase.STOPPING:
-                self._launch_next()
+            self._launch_next()
         return self._outcome()
 
     def child_ended(
@@ -170,21 +174,6 @@ class SupervisorState:
         self._see(now)
         if generation in self._waiting:
             self._agenda.append(_Resume(generation))
-        return self._outcome()
-
-    def stop(self) -> tuple[Step, ...]:
-        """End all children, youngest first, and then the supervisor, with `Finish`; before all else.
-
-        A supervisor that is ending because it failed ends with `Finish` instead. May be called any number
-        of times.
-        """
-        match self.phase:
-            case Phase.ENDED:
-                pass
-            case Phase.STOPPING:
-                self._last_step = Finish()
-            case _:
-                self._unwind(Finish())
         return self._outcome()
 
     # -- requests: each is answered by an Answer, at once or later --
@@ -231,6 +220,10 @@ class SupervisorState:
         if child is None:
             raise _unknown(name)
         return child.spec
+
+    def those_after(self, name: str) -> list[str]:
+        """The children that come after this one in start order."""
+        return list(itertools.takewhile(name.__ne__, reversed(self._children)))[::-1]
 
     def which_children(self) -> tuple[ChildInfo, ...]:
         """All children, in start order."""
@@ -298,9 +291,11 @@ class SupervisorState:
 
     def _judge(self, end: _Judge) -> None:
         child = self._children.get(end.name)
-        if child is None or child.status is not ChildStatus.ENDED:
-            return  # a restart of its group, or a request, has settled it meanwhile
+        if child is None:
+            return
         failure, child.failure = child.failure, None
+        if child.status is not ChildStatus.ENDED:
+            return  # a restart of its group, or a request, has settled it meanwhile
         if RESTARTED[child.spec.restart, Ending.of(failure)]:
             self._restart(child, failure, child.chance)
             return
@@ -360,7 +355,7 @@ class SupervisorState:
                 continue
             if child.status in ALIVE:
                 child.become(ChildStatus.HALTING)
-                self._steps.append(Halt(child.spec.name, child.spec.shutdown))
+                self._steps.append(Halt(child.spec.name))
                 return
             self._put_down(child)
         self._all_halted()
@@ -397,17 +392,15 @@ class SupervisorState:
 
     def _unwind(self, last_step: Escalate | Finish) -> None:
         """Refuse what is asked, end all children, and then say the last word."""
+        assert self._request is None, "only what nobody asked for ends the supervisor"
         self._enter(Phase.STOPPING)
         self._last_step = last_step
-        self._settle_request(SupervisorStoppingError("the supervisor stopped meanwhile"))
         for item in self._agenda:
             if isinstance(item, _Request):
                 self._refuse(item)
         self._agenda.clear()
-        self._group.clear()
         self._to_halt = list(self._children)
-        if not any(child.status is ChildStatus.HALTING for child in self._children.values()):
-            self._halt_next()
+        self._halt_next()
 
     # -- up, oldest first --
 
@@ -460,8 +453,6 @@ class SupervisorState:
             child.held = False
             self._steps.append(Release(child.spec.name))
         child.become(ChildStatus.ENDED)
-        if self.phase is Phase.STOPPING:
-            return
         self._to_launch.clear()
         if self.phase is Phase.STARTING:
             self._unwind(Escalate(_not_started(child, failure)))

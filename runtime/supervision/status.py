@@ -30,15 +30,15 @@ class Phase(enum.Enum):
     LAUNCHING = "launching"
     """It waits for children to start: one that was asked for, or the group of a restart."""
     STOPPING = "stopping"
-    """It ends all children, and then itself."""
+    """Because of what children did, it ends all of them, and then itself."""
     ENDED = "ended"
 
 
 TRANSITIONS: dict[Phase, frozenset[Phase]] = {
-    Phase.NEW: frozenset({Phase.STARTING, Phase.STOPPING}),
+    Phase.NEW: frozenset({Phase.STARTING}),
     Phase.STARTING: frozenset({Phase.RESTING, Phase.STOPPING}),
     Phase.RESTING: frozenset({Phase.HALTING, Phase.LAUNCHING, Phase.STOPPING}),
-    Phase.HALTING: frozenset({Phase.RESTING, Phase.LAUNCHING, Phase.STOPPING}),
+    Phase.HALTING: frozenset({Phase.RESTING, Phase.LAUNCHING}),
     Phase.LAUNCHING: frozenset({Phase.RESTING, Phase.HALTING, Phase.STOPPING}),
     Phase.STOPPING: frozenset({Phase.ENDED}),
     Phase.ENDED: frozenset(),
@@ -69,8 +69,8 @@ ALIVE = frozenset(
 
 CHILD_TRANSITIONS: dict[ChildStatus, frozenset[ChildStatus]] = {
     ChildStatus.ABSENT: frozenset({ChildStatus.STARTING, ChildStatus.RESTARTING}),
-    ChildStatus.STARTING: frozenset({ChildStatus.RUNNING, ChildStatus.HALTING, ChildStatus.ENDED}),
-    ChildStatus.REVIVING: frozenset({ChildStatus.RUNNING, ChildStatus.HALTING, ChildStatus.ENDED}),
+    ChildStatus.STARTING: frozenset({ChildStatus.RUNNING, ChildStatus.ENDED}),
+    ChildStatus.REVIVING: frozenset({ChildStatus.RUNNING, ChildStatus.ENDED}),
     ChildStatus.RUNNING: frozenset({ChildStatus.HALTING, ChildStatus.ENDED}),
     ChildStatus.HALTING: frozenset({ChildStatus.ENDED}),
     ChildStatus.ENDED: frozenset({ChildStatus.ABSENT, ChildStatus.RESTARTING}),

@@ -7,7 +7,6 @@ from typing import TypeAlias
 import msgspec
 
 from runtime.supervision.errors import ChildStartError, RestartIntensityError
-from runtime.supervision.policy import Shutdown
 
 __all__ = ["Answer", "Escalate", "Finish", "Halt", "Release", "Revive", "Start", "Step", "Wait"]
 
@@ -31,11 +30,9 @@ class Revive(msgspec.Struct, frozen=True):
 
 
 class Halt(msgspec.Struct, frozen=True):
-    """End the child at once, also while it starts, and keep its mail. Say `child_ended` when it has."""
+    """End the child in the time that its spec allows, and keep its mail. Say `child_ended` when it has."""
 
     name: str
-    shutdown: float | Shutdown
-    """Seconds until it is cut off, or a `Shutdown`."""
 
 
 class Release(msgspec.Struct, frozen=True):

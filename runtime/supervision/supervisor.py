@@ -6,7 +6,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, NamedTuple, assert_never
+from typing import Any, ClassVar, NamedTuple, assert_never, cast
 
 import pykka
 import trio
@@ -17,7 +17,7 @@ from runtime.cell import cell_of
 from runtime.dispatch import handles
 from runtime.events import ActorRestarted
 from runtime.life import Life
-from runtime.messages import ChildEnded, ChildStarted
+from runtime.messages import ChildEnded, ChildStarted, Failed
 from runtime.messages import Halt as HaltActor
 from runtime.ref import ActorRef
 from runtime.reply import answer, answer_error
@@ -36,6 +36,9 @@ from runtime.supervision.status import Phase
 from runtime.supervision.steps import Answer, Escalate, Finish, Halt, Release, Revive, Start, Step, Wait
 
 __all__ = ["Supervisor"]
+
+
+_STARTED = frozenset({Phase.RESTING, Phase.HALTING, Phase.LAUNCHING})
 
 
 class _BackoffOver(NamedTuple):
@@ -166,8 +169,8 @@ class Supervisor(TrioActor):
                 case Revive(name):
                     self._reviving.add(name)
                     lifecycle.revive(self._refs[name].cell)
-                case Halt(name, shutdown):
-                    self._halt(name, shutdown)
+                case Halt(name):
+                    self._halt(name)
                 case Release(name):
                     self._release(name)
                 case Wait(seconds, generation):
@@ -175,12 +178,12 @@ class Supervisor(TrioActor):
                 case Answer() as settled:
                     self._answer(settled)
                 case Escalate(failure):
-                    raise failure
+                    self._cell.post_control(Failed(failure))
                 case Finish():
                     self._cell.post_control(HaltActor(None))
                 case _ as never:
                     assert_never(never)
-        if not self._announced and self._state.phase is Phase.RESTING:
+        if not self._announced and self._state.phase in _STARTED:
             self._announced = True
             lifecycle.announce_start(self._cell)
 
@@ -195,25 +198,33 @@ class Supervisor(TrioActor):
         return ()
 
     def _adopt(self, spec: ChildSpec) -> ActorRef[Any]:
-        actor = spec.start()
-        cell = cell_of(actor)
-        if cell.life is not Life.NEW or cell.scheduler is not None:
-            raise TypeError(
-                f"ChildSpec.start of {spec.name!r} gave an actor that runs already, not a new one"
-            )
-        ref = actor.actor_ref
+        # In its own context from the beginning, as in the lives to come.
+        context = self.system.new_context()
+        actor = context.run(_make, spec)
+        cell, ref = cell_of(actor), actor.actor_ref
         belongings = cell.own()
         belongings.supervised = True
         belongings.factory = spec.start
+        belongings.shutdown_seconds = _seconds(spec.shutdown)
         self.system.adopt(cell, parent=self._cell)
+        cell.context = context
+        self._keep_order(spec.name)
         return ref
 
-    def _halt(self, name: str, shutdown: float | Shutdown) -> None:
+    def _keep_order(self, name: str) -> None:
+        """A child that comes back as a new actor is no younger than those that start after it."""
+        family = self._cell.belongings.child_actors
+        assert family is not None
+        for younger in self._state.those_after(name):
+            if younger in self._refs:
+                sibling = self._refs[younger].cell
+                del family[sibling]
+                family[sibling] = None
+
+    def _halt(self, name: str) -> None:
         cell = self._refs[name].cell
-        if cell.life is Life.HALTED:
-            return  # it has ended by itself: its notice is under way
-        cell.own().shutdown_seconds = shutdown if isinstance(shutdown, int | float) else None
-        lifecycle.end_child(cell, kill=shutdown is Shutdown.KILL)
+        if cell.life is not Life.HALTED:  # else it has ended by itself: its notice is under way
+            lifecycle.end_child(cell)
 
     def _release(self, name: str) -> None:
         ref = self._refs.pop(name, None)
@@ -229,3 +240,29 @@ class Supervisor(TrioActor):
             answer(reply, self._refs.get(settled.name))
         else:
             answer_error(reply, settled.error)
+
+
+def _make(spec: ChildSpec) -> TrioActor:
+    """
+    Raises:
+        TypeError: the factory gave something else than a new actor.
+        BaseException: what the factory raised.
+    """
+    actor = cast("object", spec.start())
+    if not isinstance(actor, TrioActor):
+        raise TypeError(f"ChildSpec.start of {spec.name!r} gave {actor!r}, not a new TrioActor")
+    cell = cell_of(actor)
+    if cell.life is not Life.NEW or cell.scheduler is not None:
+        raise TypeError(f"ChildSpec.start of {spec.name!r} gave an actor that runs already, not a new one")
+    return actor
+
+
+def _seconds(shutdown: float | Shutdown) -> float | None:
+    """The time to end in, as a cell has it."""
+    match shutdown:
+        case Shutdown.KILL:
+            return 0.0
+        case Shutdown.NO_LIMIT:
+            return None
+        case _:
+            return shutdown

@@ -11,13 +11,11 @@ from runtime.supervision import (
     ChildExistsError,
     ChildStartError,
     ChildStatus,
-    Halt,
     IllegalTransitionError,
     Intensity,
     Phase,
     Restart,
     RestartIntensityError,
-    Shutdown,
     Start,
     Strategy,
     SupervisorState,
@@ -242,15 +240,6 @@ def test_a_child_that_ends_before_it_has_started_has_failed_to_start() -> None:
     play.start_all()
     assert play.ends("a") == "release a, escalate"
     assert "ended before it had started" in str(play.failure)
-
-
-def test_each_child_is_halted_with_its_own_shutdown() -> None:
-    state = SupervisorState([spec("a", shutdown=0.25), spec("b", shutdown=Shutdown.KILL)])
-    state.start_all()
-    state.child_started("a", 1.0)
-    state.child_started("b", 1.0)
-    assert state.stop() == (Halt("b", Shutdown.KILL),)
-    assert state.child_ended("b", None, 1.0, 0.0)[-1] == Halt("a", 0.25)
 
 
 def test_a_sibling_that_ends_during_a_restart_of_another_waits_for_its_turn() -> None:
@@ -608,90 +597,22 @@ def test_a_child_that_ended_after_it_was_to_be_terminated_is_not_restarted() -> 
 # -- the end --
 
 
-def test_stop_halts_all_in_reverse_order_and_finishes_once() -> None:
-    play = family(PERMANENT, TRANSIENT, TEMPORARY)
-    log = "halt c, release c, halt b, release b, halt a, release a, finish"
-    assert play.perform(play.state.stop()) == log
-    assert play.perform(play.state.stop()) == ""
-
-
-def test_stop_before_the_start_and_without_children_just_finishes() -> None:
-    for play in (Play(SupervisorState([spec("a")])), family()):
-        assert play.perform(play.state.stop()) == "finish"
-        assert play.state.phase is Phase.ENDED
-
-
-def test_stop_halts_a_child_that_is_starting() -> None:
-    play = Play(SupervisorState([spec("a"), spec("b"), spec("c")]))
-    play.slow = {"b"}
-    play.start_all()
-    assert play.perform(play.state.stop()) == "halt b"
-    assert play.started("b") == ""  # too late
-    assert play.ends("b") == "release b, halt a, release a, finish"
-
-
-def test_a_child_that_has_started_after_stop_is_halted_in_its_turn() -> None:
-    play = family(PERMANENT, PERMANENT)
+def test_requests_are_refused_from_the_moment_when_the_supervisor_gives_up() -> None:
+    play = family(PERMANENT, PERMANENT, intensity=Intensity(1))
     play.slow = {"a", "b"}
+    assert play.fails("a") == "revive a"
+    assert play.perform(play.state.terminate_child(1, "b")) == ""
+    assert play.fails("a") == "1: SupervisorStoppingError, halt b"
+    assert play.perform(play.state.delete_child(2, "a")) == "2: SupervisorStoppingError"
+    assert play.ends("b") == "release b, release a, escalate"
+    assert play.perform(play.state.restart_child(3, "a")) == "3: SupervisorStoppingError"
+
+
+def test_who_gives_up_drops_a_pending_backoff() -> None:
+    play = family(PERMANENT, PERMANENT, intensity=Intensity(1), backoff=BACKOFF)
     play.fails("a")
-    assert play.perform(play.state.stop()) == "halt b"
-    assert play.started("a") == ""
-    assert play.ends("b") == "release b, halt a"
-    assert play.ends("a") == "release a, finish"
-
-
-def test_a_child_that_fails_to_start_after_stop_restarts_nothing() -> None:
-    play = family(PERMANENT, PERMANENT)
-    play.slow = {"a", "b"}
-    play.fails("a")
-    assert play.perform(play.state.stop()) == "halt b"
-    assert play.fails("a") == ""
-    assert play.fails("b") == "release b, release a, finish"
-
-
-def test_stop_waits_for_the_child_that_is_being_halted_and_goes_on_in_reverse_order() -> None:
-    play = family(PERMANENT, PERMANENT, PERMANENT)
-    play.slow = {"a"}
-    assert play.perform(play.state.terminate_child(1, "a")) == "halt a"
-    assert play.perform(play.state.stop()) == "1: SupervisorStoppingError"
-    assert play.ends("a") == "release a, halt c, release c, halt b, release b, finish"
-
-
-def test_stop_in_the_middle_of_a_group_restart_brings_nobody_back() -> None:
-    play = family(PERMANENT, PERMANENT, PERMANENT, strategy=ONE_FOR_ALL)
-    play.slow = {"b"}
-    assert play.fails("a") == "halt c, halt b"
-    assert play.perform(play.state.stop()) == ""
-    assert play.ends("b") == "release b, release c, release a, finish"
-
-
-def test_stop_drops_a_pending_backoff() -> None:
-    play = family(PERMANENT, PERMANENT, backoff=BACKOFF)
-    play.fails("a")
-    assert play.perform(play.state.stop()) == "halt b, release b, release a, finish"
+    assert play.fails("b") == "release b, release a, escalate"
     assert play.backoff_over() == ""
-
-
-def test_requests_that_the_end_overtakes_are_refused() -> None:
-    play = family(PERMANENT, PERMANENT)
-    play.slow = {"z", "b"}
-    assert play.perform(play.state.start_child(1, spec("z"))) == "start z"
-    play.perform(play.state.terminate_child(2, "a"))
-    assert play.perform(play.state.stop()) == (
-        "1: SupervisorStoppingError, 2: SupervisorStoppingError, halt z"
-    )
-    assert play.perform(play.state.delete_child(3, "a")) == "3: SupervisorStoppingError"
-    play.slow.clear()
-    assert play.ends("z") == "release z, halt b, release b, halt a, release a, finish"
-    assert play.perform(play.state.restart_child(4, "a")) == "4: SupervisorStoppingError"
-
-
-def test_stop_while_the_supervisor_gives_up_makes_it_an_orderly_end() -> None:
-    play = family(PERMANENT, PERMANENT, intensity=Intensity(0))
-    play.slow = {"a"}
-    assert play.fails("b") == "release b, halt a"
-    assert play.perform(play.state.stop()) == ""
-    assert play.ends("a") == "release a, finish"
 
 
 def test_late_events_are_ignored() -> None:
@@ -703,8 +624,6 @@ def test_late_events_are_ignored() -> None:
         assert play.fails(name) == ""
     assert play.perform(play.state.backoff_over(99, play.now)) == ""
     assert play.backoff_over() == "revive b"
-    play.perform(play.state.stop())
-    assert play.fails("b") == ""
 
 
 # -- tables, names, counts --

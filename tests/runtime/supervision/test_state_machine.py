@@ -61,7 +61,6 @@ class SupervisionMachine(RuleBasedStateMachine):
         self.owed: set[int] = set()
         self.additions: set[int] = set()  # requests to add a child
         self.request = 0
-        self.stopped = False
         self.broke_at = self.now
         self.last_step: Escalate | Finish | None = None
         self.last_halted: int | None = None  # position of the last child halted since the end began
@@ -152,7 +151,6 @@ class SupervisionMachine(RuleBasedStateMachine):
         assert not self.beginning, f"{name} begins while {self.beginning} does"
         assert not self.halting, f"{name} begins while {self.halting} ends"
         assert self.state.phase in (Phase.STARTING, Phase.LAUNCHING)
-        assert not self.stopped, f"{name} begins after stop"
         self.beginning.add(name)
 
     def check_revival(self, name: str) -> None:
@@ -166,9 +164,8 @@ class SupervisionMachine(RuleBasedStateMachine):
             assert len(recent) <= self.max_restarts
 
     def halt(self, name: str) -> None:
-        assert name in self.beginning | self.running, f"{name} is halted, and not alive"
+        assert name in self.running, f"{name} is halted, and does not run"
         assert not self.halting, f"{name} is halted while {self.halting} is"
-        self.beginning.discard(name)
         self.running.discard(name)
         self.halting.add(name)
         if self.state.phase is Phase.STOPPING:
@@ -181,8 +178,6 @@ class SupervisionMachine(RuleBasedStateMachine):
         assert not self.held
         assert not self.owed
         assert self.state.phase is Phase.ENDED
-        if self.stopped:
-            assert isinstance(step, Finish)
         if isinstance(step, Escalate) and isinstance(step.failure, RestartIntensityError):
             assert f"allowed: {self.max_restarts}" in str(step.failure)
             if self.immediate and self.strategy is Strategy.ONE_FOR_ONE:
@@ -226,12 +221,9 @@ class SupervisionMachine(RuleBasedStateMachine):
         self.tell_end(name, failure, chance)
 
     @precondition(lambda self: self.halting)
-    @rule(failure=failures, started_just_before=st.booleans())
-    def a_halted_child_ends(self, failure: BaseException | None, started_just_before: bool) -> None:
-        name = self.halting.pop()
-        if started_just_before:
-            assert self.state.child_started(name, self.now) == ()
-        self.tell_end(name, failure, 0.0)
+    @rule(failure=failures)
+    def a_halted_child_ends(self, failure: BaseException | None) -> None:
+        self.tell_end(self.halting.pop(), failure, 0.0)
 
     def tell_end(self, name: str, failure: BaseException | None, chance: float) -> None:
         if self.state.phase is not Phase.STOPPING:
@@ -282,13 +274,6 @@ class SupervisionMachine(RuleBasedStateMachine):
                 steps = self.state.delete_child(self.ask(), name)
         self.perform(steps)
 
-    @precondition(lambda self: self.now > (105 if self.beginning or self.halting else 120))
-    @rule()
-    def stop(self) -> None:
-        if self.last_step is None:
-            self.stopped = True
-        self.perform(self.state.stop())
-
     # -- always --
 
     @invariant()
@@ -311,18 +296,12 @@ class SupervisionMachine(RuleBasedStateMachine):
             assert not self.owed
             assert ChildStatus.ENDED not in {child.status for child in self.state.which_children()}
 
-    def teardown(self) -> None:
-        """It is stopped in the end, and everything ends."""
-        super().teardown()
-        if not hasattr(self, "state"):
-            return
-        self.stop()
-        while self.halting:
-            self.a_halted_child_ends(None, started_just_before=False)
-        assert self.last_step is not None
-        assert not self.alive()
-        assert not self.held
-        assert not self.owed
+    @invariant()
+    def what_has_ended_leaves_nothing_behind(self) -> None:
+        if self.last_step is not None:
+            assert not self.alive()
+            assert not self.held
+            assert not self.owed
 
 
 def test_a_supervisor_keeps_its_promises_whatever_children_do() -> None:
