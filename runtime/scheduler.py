@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from _thread import get_ident
 from collections import deque
@@ -36,6 +37,9 @@ DEADLINE_CHECK_EVERY = 16
 
 FEW_HOLDERS = 32
 SPARE_MAIL_KEPT = 256
+
+INCOMING_PER_SLICE = 64
+"""Of what other threads bring, so much is taken at once: they may bring it faster than it can be taken."""
 
 IO_INTERVAL_SECONDS = 0.001
 """Under full load trio gets a checkpoint, and with it sockets and timers, about this often.
@@ -105,6 +109,7 @@ class Scheduler:
         self._sleeping_task: trio.lowlevel.Task | None = None
         self._ended = False
         self._end_lock = threading.RLock()
+        self._takers: set[int] = set()  # the threads that are in _take_rest()
         self._deadline = 0.0
         # An empty deque takes 0.6 kB, twice as much as an actor: those at rest have none.
         self._borrowers: list[Cell] = []
@@ -127,7 +132,12 @@ class Scheduler:
         """Have the dispatcher look at its queues. May be called from any thread."""
         self.parked = False  # whoever comes next need not wake a dispatcher that is being woken
         # Outside of a task, in a signal handler say, trio may be asleep itself, and has to be woken too.
-        if get_ident() == self.thread_id and trio.lowlevel.in_trio_task():
+        # And a signal handler or a finalizer may come in where the dispatcher is only about to sleep.
+        if (
+            self._sleeping_task is not None
+            and get_ident() == self.thread_id
+            and trio.lowlevel.in_trio_task()
+        ):
             self._wake()
         else:
             try:
@@ -146,7 +156,7 @@ class Scheduler:
         if self.parked:
             self.wake()
         if self._ended:
-            self._take_incoming()
+            self._take_rest()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Call `function(*args)` now on the scheduler's thread, and soon from any other."""
@@ -155,20 +165,35 @@ class Scheduler:
         else:
             self.run_soon(function, *args)
 
-    def _take_incoming(self) -> None:
+    def _take_incoming(self, limit: int = sys.maxsize) -> int:
+        """Make the calls that other threads have asked for, up to so many; say how many there were."""
         incoming = self._incoming
-        while incoming:
+        taken = 0
+        while incoming and taken < limit:
             try:
                 function, args = incoming.popleft()
             except IndexError:  # after the end several threads may be here
-                return
+                break
             function(*args)
+            taken += 1
+        return taken
 
     def end(self) -> None:
         """The dispatcher will not run any more."""
         self._ended = True
         with self._end_lock:
+            self._take_rest()
+
+    def _take_rest(self) -> None:
+        """After the end whoever brings something takes it as well, and all that is brought meanwhile."""
+        thread_id = get_ident()
+        if thread_id in self._takers:  # what it has brought is taken further down its stack
+            return
+        self._takers.add(thread_id)
+        try:
             self._take_incoming()
+        finally:
+            self._takers.discard(thread_id)
 
     def _wake(self) -> None:
         task, self._sleeping_task = self._sleeping_task, None
@@ -206,7 +231,7 @@ class Scheduler:
             self._deadline = clock() + turn_seconds
             unchecked = 0
             if incoming:
-                self._take_incoming()
+                self._take_incoming(INCOMING_PER_SLICE)
             while ready:
                 cell = ready.popleft()
                 handled: int = cell.context.run(run_slice, cell)  # pyright: ignore[reportOptionalMemberAccess] - set when it is adopted
@@ -220,14 +245,14 @@ class Scheduler:
                         cell.scheduled = True
                         ready.append(cell)
                 if incoming:
-                    self._take_incoming()
+                    unchecked += self._take_incoming(INCOMING_PER_SLICE)
                 self.handled += handled
                 unchecked += handled
                 if unchecked >= messages_per_check:
                     unchecked = 0
                     if clock() > self._deadline:
                         break
-            if ready:
+            if ready or incoming:
                 self._take_back_mail()
                 left = clock()
                 await trio.lowlevel.checkpoint()
