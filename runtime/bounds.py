@@ -30,7 +30,7 @@ class Overflow(enum.Enum):
     """It becomes a dead letter itself."""
     WAIT = "wait"
     """A sender that may wait does: a thread in `tell` and `ask`, a task in `await ref.send(message)`. On a
-    thread that runs trio, `tell` and `ask` get `MailboxFullError`."""
+    thread that runs trio or asyncio, `tell` and `ask` get `MailboxFullError`."""
 
 
 class Mailbox(msgspec.Struct, frozen=True):
@@ -52,8 +52,8 @@ class Mailbox(msgspec.Struct, frozen=True):
 class Bounds:
     """The places of one bounded mailbox.
 
-    Any thread may call `admit`; the scheduler's thread alone calls the others. Places are kept by a lock,
-    since a sender on another thread has to learn at once whether there was one.
+    Any thread may call `admit`, `place` and `give_up`; the scheduler's thread alone calls the others.
+    Places are kept by a lock, since a sender on another thread has to learn at once whether there was one.
     """
 
     def __init__(self, mailbox: Mailbox) -> None:
@@ -115,28 +115,34 @@ class Bounds:
             granted = self._waiting.popleft()
         answer(granted, None)
 
-    def make_room(self, cell: Cell, item: Counted) -> bool:
-        """Whether the item may be appended to the mail, after one was dropped if need be."""
+    def make_room(self, mail: deque[Any], item: Counted) -> Counted | None:
+        """Which one has to go so that the other may be in the mail: the oldest, taken out of it, or `item`.
+
+        None: there was room for it.
+        """
         overflow = self._mailbox.overflow
         if overflow is Overflow.REJECT or overflow is Overflow.WAIT or self._take():
-            return True
-        if overflow is Overflow.DROP_OLDEST:
-            mail = cell.mail
-            assert mail is not None
-            oldest = next(index for index, other in enumerate(mail) if type(other) is Counted)
-            dropped = mail[oldest].item
-            del mail[oldest]
-        else:
-            dropped = item.item
+            return None
+        if overflow is Overflow.DROP_NEWEST:
+            return item
+        # By index: a finalizer that tells the actor something in between only appends.
+        oldest = 0
+        while type(mail[oldest]) is not Counted:
+            oldest += 1
+        dropped = mail[oldest]
+        del mail[oldest]
+        return dropped
+
+    def turn_away(self, cell: Cell, item: Counted) -> None:
+        """Answer or bury an item that had to go."""
+        dropped = item.item
         if type(dropped) is Ask:
             answer_error(dropped.reply, self._full(cell))
-        else:
-            assert cell.system is not None
+        elif cell.system is not None:
             cell.system.bury(cell.ref, dropped, "the mailbox is full")
-        return overflow is Overflow.DROP_OLDEST
 
     def close(self) -> None:
-        """The actor is dead: nobody needs to wait any more."""
+        """The actor takes no more mail: nobody needs to wait for it any more. Idempotent."""
         with self._lock:
             self._closed = True
             waiting, self._waiting = self._waiting, deque()

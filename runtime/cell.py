@@ -71,6 +71,7 @@ class Belongings:
         "suspended",
         "tasks",
         "timers",
+        "to_end",
         "urn",
         "watchers",
         "watching",
@@ -101,6 +102,7 @@ class Belongings:
 
     def begin_incarnation(self) -> None:
         """What belongs to one incarnation begins anew with the next."""
+        self.to_end: list[Cell] | None = None  # child actors, once it is ending
         self.alarm: Alarm | None = None  # rings when the time to end is over
         self.job: Job | None = None
         self.tasks: set[ChildTask] | None = None
@@ -257,15 +259,24 @@ class Cell:
         if self.life is Life.DEAD:
             self.refuse(item)
             return
-        if type(item) is Counted:
-            assert self.belongings.bounds is not None
-            if not self.belongings.bounds.make_room(self, item):
-                return
         mail = self.mail
         if mail is None:
             mail = self.make_mail()
+        if type(item) is Counted:
+            self._deliver_counted(mail, item)
+            return
         mail.append(item)
         self.schedule()
+
+    def _deliver_counted(self, mail: deque[Any], item: Counted) -> None:
+        bounds = self.belongings.bounds
+        assert bounds is not None
+        dropped = bounds.make_room(mail, item)
+        if dropped is not item:
+            mail.append(item)
+            self.schedule()
+        if dropped is not None:  # last: whoever learns of it may tell this very actor something
+            bounds.turn_away(self, dropped)
 
     def make_mail(self) -> deque[Any]:
         """Give the cell what its mail stands in. The scheduler takes it back when it is empty."""
@@ -361,10 +372,12 @@ class Cell:
         return self.belongings.stopped_event
 
     def close(self) -> None:
-        """From now on whoever tells it something learns that it is dead."""
+        """From now on whoever tells it something, or waits for room to do so, learns that it is dead."""
         self.guarded = True
         if self.belongings is NO_BELONGINGS:
             return  # an event that another thread is making sees, once it is made, that the life is over
+        if self.belongings.bounds is not None:
+            self.belongings.bounds.close()
         with _lazy_lock:
             if self.belongings.stopped_event is not None:
                 self.belongings.stopped_event.set()

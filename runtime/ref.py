@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -10,7 +12,7 @@ import pykka
 import trio
 
 from runtime.messages import ActorStop, Ask, Halt, Kill
-from runtime.reply import Reply, answer_dead, answer_late, refuse_to_block
+from runtime.reply import Reply, answer_dead, answer_error, answer_late, refuse_to_block
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -77,8 +79,8 @@ class ActorRef(pykka.ActorRef[A]):
     def tell(self, message: Any) -> None:
         """Put a message into the actor's mail.
 
-        Blocks only for room in a mailbox that is declared with `Overflow.WAIT`, and only a thread that does
-        not run trio.
+        Blocks only for room in a mailbox that is declared with `Overflow.WAIT`, and only a thread that runs
+        neither trio nor asyncio.
 
         Raises:
             pykka.ActorDeadError: the actor has stopped.
@@ -111,7 +113,7 @@ class ActorRef(pykka.ActorRef[A]):
             pykka.Timeout: there was none in so many seconds.
         """
         bounds = self._cell.belongings.bounds
-        if bounds is None or trio.lowlevel.in_trio_run():
+        if bounds is None or not _may_block():
             return False
         granted = bounds.place()
         if granted is None:
@@ -171,9 +173,11 @@ class ActorRef(pykka.ActorRef[A]):
         reply: Reply[Any] = Reply()
         if block and self._cell.is_alive:
             refuse_to_block()
-        self.ask_for(message, reply, timeout=timeout if block else None)
+        asked_at = time.monotonic()
+        self.ask_for(message, reply, timeout=timeout)
         if block:
-            return reply.get(timeout=timeout)
+            # What was spent in waiting for room is part of it.
+            return reply.get(timeout=timeout and max(0.0, asked_at + timeout - time.monotonic()))
         if timeout is not None and self._cell.scheduler is not None:
             self._cell.scheduler.call(self._expire, reply, timeout)
         return reply
@@ -181,20 +185,30 @@ class ActorRef(pykka.ActorRef[A]):
     def _expire(self, reply: Reply[Any], seconds: float) -> None:
         scheduler = self._cell.scheduler
         assert scheduler is not None
+        if (
+            reply.done or get_ident() != scheduler.thread_id
+        ):  # after the end all are answered, and no clock runs
+            return
         alarm = scheduler.alarms.set(seconds, lambda: answer_late(reply, seconds))
         if not reply.subscribe(lambda _: scheduler.call(alarm.cancel)):
             alarm.cancel()
 
     @trio.lowlevel.enable_ki_protection
     def ask_for(self, message: Any, reply: pykka.Future[Any], *, timeout: float | None = None) -> None:
-        """`ask` on behalf of whoever waits for `reply`: a dead actor or a full mailbox is the answer."""
+        """`ask` on behalf of whoever waits for `reply`: a dead actor or a full mailbox is the answer.
+
+        So is `pykka.Timeout`, when this thread has waited `timeout` seconds for room.
+        """
         cell = self._cell
         if not cell.is_alive:
             answer_dead(reply, f"{self} not found")
         elif cell.belongings.bounds is None or type(message) is ActorStop:
             cell.post(Ask(message, reply))
         else:
-            cell.submit(Ask(message, reply), placed=self._place_for_thread(timeout))
+            try:
+                cell.submit(Ask(message, reply), placed=self._place_for_thread(timeout))
+            except (pykka.ActorDeadError, pykka.Timeout) as error:
+                answer_error(reply, error)
 
     @overload
     def stop(self, *, block: Literal[True], timeout: float | None = None, drain: bool = True) -> bool: ...
@@ -230,6 +244,17 @@ class ActorRef(pykka.ActorRef[A]):
             self._cell.post_control(Halt(ended))
         reply = ended.map(_true).recover(_false_if_dead)
         return reply.get(timeout=timeout) if block else reply
+
+
+def _may_block() -> bool:
+    """Whether nothing but this thread itself stands still while it waits."""
+    if trio.lowlevel.in_trio_run():
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 def _true(_: object) -> bool:
