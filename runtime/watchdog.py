@@ -156,7 +156,7 @@ class Watchdog:
                 if self._pause(self._holds.look_every_seconds):
                     return
                 if self._beating:
-                    activity = self._see()
+                    activity = self.see()
                     report, ended = self._holds.look(monotonic(), activity)
                     self._report(report)
                     self._publish(ended)
@@ -172,7 +172,7 @@ class Watchdog:
         self._stirred.clear()
         return self._stopped
 
-    def _see(self) -> Activity | None:
+    def see(self) -> Activity | None:
         """What the thread is doing; None when it is nothing that can be held against anybody."""
         task: trio.lowlevel.Task | None = self._trio_state.get("task")
         frame = sys._current_frames().get(self._scheduler.thread_id)  # pyright: ignore[reportPrivateUsage] - documented in the library reference
