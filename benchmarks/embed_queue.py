@@ -3,9 +3,9 @@
 A thread hands events to an asyncio loop in another thread, as an actor system in a `SystemThread` does
 to its host. In the same run and in turns:
 
-- `one by one`: `loop.call_soon_threadsafe(list.append, event)`, one wake-up an event, what asyncio
-documents; - `asyncio.Queue`: `loop.call_soon_threadsafe(queue.put_nowait, event)`, and a task that takes
-one at a time; - `HostQueue`: `queue.put(event)`, and a task that takes batches.
+- `one by one`: `loop.call_soon_threadsafe(list.append, event)`, one wake-up an event, as asyncio documents;
+- `asyncio.Queue`: `loop.call_soon_threadsafe(queue.put_nowait, event)`, and a task that takes one at a time;
+- `HostQueue`: `queue.put(event)`, and a task that takes batches.
 
 The quantity is the producer's time per event, which is the scheduler's time when an actor puts, and the
 time until the last event has arrived. The ratio is to `HostQueue`. Events come at once, or in bursts

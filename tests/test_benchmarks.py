@@ -107,3 +107,13 @@ def test_runtime_runs_every_benchmark_on_every_peer_and_checks_what_came_of_it()
     assert {(row["peer"], row["actors"]) for row in report["memory"]} == {
         (peer, actors) for peer in peers for actors in (50, 100, 200)
     }
+
+
+def test_embed_queue_sets_every_way_beside_the_host_queue_in_every_burst() -> None:
+    report = report_of("benchmarks.embed_queue")
+
+    assert report.keys() == SETTING | {"events", "rounds", "rows"}
+    ways = {"one by one", "asyncio.Queue", "HostQueue"}
+    bursts = {1, 10, 100, report["events"]}
+    assert {(row["burst"], row["way"]) for row in report["rows"]} == {(b, w) for b in bursts for w in ways}
+    assert all(row["put_us"] > 0 and row["arrived_us"] > 0 for row in report["rows"])
