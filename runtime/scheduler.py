@@ -120,7 +120,9 @@ class Scheduler:
     def admit(self, cell: Cell) -> None:
         """Give a new cell its first turn."""
         self.spawned += 1
-        self.enqueue(cell)
+        self.ready.append(cell)
+        if self.parked:
+            self.wake()
 
     def enqueue(self, cell: Cell) -> None:
         """Give a cell that has just been marked `scheduled` its turn."""
