@@ -6,6 +6,7 @@ while an async handler of the actor hangs. All functions may be called from any 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ import pykka
 import trio
 
 from runtime.cell import NO_BELONGINGS, cell_of
+from runtime.dead_letters import LogThrottle
 from runtime.life import Life
 from runtime.owner import message_type_of
 from runtime.ref import ActorRef
@@ -102,7 +104,8 @@ def trace(ref: ActorRef[Any], listener: Callable[[TraceEntry], object]) -> Trace
     """Call `listener(entry)` on the scheduler's thread for each message that the actor handles.
 
     It begins with the next slice of the actor and ends with `Trace.stop()`; restarts are no end to it.
-    The listener must be quick; what it raises is logged. An actor that is not traced pays nothing.
+    The listener must be quick; what it raises is logged, a few times a minute. An actor that is not traced
+    pays nothing.
     """
     return Trace(ref, listener)
 
@@ -113,6 +116,7 @@ class Trace(HandlerTimer):
     def __init__(self, ref: ActorRef[Any], listener: Callable[[TraceEntry], object]) -> None:
         self._ref = ref
         self._listener = listener
+        self._throttle = LogThrottle(lines=10, window_seconds=60.0, clock=time.monotonic)
         self._in_slice = -1
         self._slice_began = 0.0
         self.slices = Slices(0, 0.0, 0.0)
@@ -130,7 +134,9 @@ class Trace(HandlerTimer):
         try:
             self._listener(TraceEntry(self._ref, message, seconds, error))
         except BaseException:  # noqa: BLE001 - supervision edge: the actor that is traced is not to blame
-            _log.exception("a listener of a trace failed", actor=str(cell))
+            held_back = self._throttle.admit()
+            if held_back is not None:
+                _log.exception("a listener of a trace failed", actor=str(cell), not_logged_before=held_back)
 
     def __call__(self, handler: Handler, actor: Any, message: Any) -> Any:
         scheduler = cell_of(actor).scheduler
