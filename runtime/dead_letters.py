@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -60,13 +61,15 @@ class DeadLetters:
             self._count += 1
             held_back = self._throttle.admit()
         if held_back is not None:
-            _log.info(
-                "dead letter",
-                actor=str(recipient),
-                message_type=type(message).__name__,
-                reason=reason,
-                not_logged_before=held_back,
-            )
-        # A dead letter about a dead letter would go round for ever.
-        if not isinstance(message, DeadLetter):
+            with contextlib.suppress(Exception):  # the host's handlers and filters run here
+                _log.info(
+                    "dead letter",
+                    actor=str(recipient),
+                    message_type=type(message).__name__,
+                    reason=reason,
+                    not_logged_before=held_back,
+                )
+        # A dead letter about a dead letter would go round for ever. By type: a message may lie about its
+        # class.
+        if not issubclass(type(message), DeadLetter):
             self._events.publish(DeadLetter(recipient, message, reason))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from _thread import get_ident
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 import pykka
+import trio
 
 from runtime.errors import MailboxFullError
 from runtime.ref import ActorRef
@@ -55,6 +59,8 @@ class EventStream:
         self._scheduler = scheduler
         self._types: dict[Subscriber, frozenset[type]] = {}
         self._found: dict[type, tuple[Subscriber, ...]] = {}
+        self._unsent: deque[object] = deque()
+        self._sending = False
 
     def subscribe(self, subscriber: Subscriber, *event_types: type) -> None:
         """Send events of these types, and of their subclasses, to an actor or a function.
@@ -62,19 +68,36 @@ class EventStream:
         An actor gets the event itself as a message, and is subscribed until it is dead. A function is
         called on the scheduler's thread and must be quick; what it raises is logged. A second call adds
         types.
+
+        Raises:
+            ValueError: no type was given.
+            TypeError: what was given is no type, or the subscriber is not hashable.
         """
         if not event_types:
             raise ValueError(
                 "subscribe(subscriber, ...) takes one or more types of events: `object` is all"
             )
+        # Here, and not on the scheduler's thread, where nobody would be there to be told.
+        for event_type in event_types:
+            if not isinstance(event_type, type):  # pyright: ignore[reportUnnecessaryIsInstance] - a border
+                raise TypeError(f"subscribe(subscriber, ...) takes types of events, not {event_type!r}")
+        hash(subscriber)
         self._scheduler.call(self._subscribe, subscriber, frozenset(event_types))
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """Send it nothing more. What is in an actor's mail already is still handled."""
+        """Send it nothing more. What is in an actor's mail already is still handled.
+
+        Raises:
+            TypeError: the subscriber is not hashable.
+        """
+        hash(subscriber)
         self._scheduler.call(self._unsubscribe, subscriber)
 
     def publish(self, event: object) -> None:
-        """Send the event to all who subscribed to its type."""
+        """Send the event to all who subscribed to its type: to nobody any more after the system's end.
+
+        Within a function that has subscribed it is sent after the event that the function was called with.
+        """
         self._scheduler.call(self._publish, event)
 
     def is_wanted(self, event_type: type) -> bool:
@@ -105,14 +128,42 @@ class EventStream:
             self._found[event_type] = found
         return found
 
+    # A subscriber may raise a KeyboardInterrupt of its own making, which goes no further. A real Ctrl-C is
+    # for the host, and is never raised in here.
+    @trio.lowlevel.enable_ki_protection
     def _publish(self, event: object) -> None:
+        if get_ident() != self._scheduler.thread_id:
+            return  # the scheduler has ended
+        self._unsent.append(event)
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._unsent:
+                self._send(self._unsent.popleft())
+        finally:
+            self._sending = False
+
+    def _send(self, event: object) -> None:
         for subscriber in self._subscribers_of(type(event)):
+            if subscriber not in self._types:
+                continue  # another one, who got the event before, has unsubscribed it
+            if isinstance(subscriber, ActorRef):
+                self._tell(cast("ActorRef[Any]", subscriber), event)
+                continue
             try:
-                if isinstance(subscriber, ActorRef):
-                    subscriber.tell(event)
-                else:
-                    subscriber(event)
-            except (pykka.ActorDeadError, MailboxFullError):
-                pass  # an event is no letter: it is for those who are there, and has no other reader
-            except Exception:  # noqa: BLE001 - neither the publisher nor the next subscriber is to blame
-                _log.exception("a subscriber of the event stream failed", event_type=type(event).__name__)
+                subscriber(event)
+            except BaseException:  # noqa: BLE001 - neither the publisher nor the next subscriber is to blame
+                with contextlib.suppress(Exception):  # the host's handlers and filters run here
+                    _log.exception(
+                        "a subscriber of the event stream failed", event_type=type(event).__name__
+                    )
+
+    def _tell(self, subscriber: ActorRef[Any], event: object) -> None:
+        """An event is no letter: it is for those who are there, and has no other reader."""
+        try:
+            subscriber.tell(event)
+        except MailboxFullError:
+            pass
+        except pykka.ActorDeadError:  # an actor of another system: those of this one are unsubscribed
+            self._unsubscribe(subscriber)
