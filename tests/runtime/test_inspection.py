@@ -26,6 +26,7 @@ from runtime import (
     suspend,
     trace,
 )
+from runtime.supervision import ChildSpec, FindChild, Supervisor
 from tests.runtime.samples import Echo, Obedient, Recorder, run_in_threads
 
 
@@ -239,6 +240,33 @@ async def test_kill_and_a_stop_at_once_end_a_suspended_actor(system: ActorSystem
         (killed, ActorKilledError),
         (stopped, type(None)),
     }
+
+
+async def test_a_restart_is_no_end_to_being_suspended(
+    system: ActorSystem, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = trio.Event()
+
+    async def fail() -> None:
+        await gate.wait()
+        raise ValueError
+
+    def spawn(actor: Obedient) -> None:
+        actor.spawn(fail)
+
+    caplog.set_level(logging.CRITICAL, logger="pykka")
+    supervisor = system.spawn(Supervisor, [ChildSpec("child", Obedient)])
+    child = await supervisor.ask(FindChild("child"), block=False)
+    await child.ask(spawn, block=False)
+    await suspend(child)
+    gate.set()
+    waiting = child.ask(lambda _: "handled", block=False)  # pyright: ignore[reportUnknownLambdaType] - any function
+    await wait_all_tasks_blocked()
+
+    assert system.statistics().restarts == 1
+    assert not waiting.done
+    await resume(child)
+    assert await waiting == "handled"
 
 
 async def test_an_orderly_stop_waits_for_a_suspended_actor_to_be_resumed(system: ActorSystem) -> None:
