@@ -4,7 +4,7 @@ A thread hands events to an asyncio loop in another thread, as an actor system i
 to its host. In the same run and in turns:
 
 - `one by one`: `loop.call_soon_threadsafe(list.append, event)`, one wake-up an event, as asyncio documents;
-- `asyncio.Queue`: `loop.call_soon_threadsafe(queue.put_nowait, event)`, and a task that takes one at a time;
+- `asyncio.Queue`: `loop.call_soon_threadsafe(queue.put_nowait, event)`, and a task that takes each;
 - `HostQueue`: `queue.put(event)`, and a task that takes batches.
 
 The quantity is the producer's time per event, which is the scheduler's time when an actor puts, and the
