@@ -140,20 +140,21 @@ class Injector:
             return None
         names = (what,) if isinstance(what, str) else _names_of(what)
         with self._lock:
-            for rule in rules:
-                if rule.concerns(cell, names) and rule.takes():
-                    event = FaultInjected(
-                        rule.index,
-                        seam,
-                        rule.rule.fault,
-                        cell.belongings.name or cell.actor_class.__name__,
-                        names[0],
-                        rule.occurrences,
-                    )
-                    self._injected.append(event)
-                    break
-            else:
+            # All of them count and draw, so that no rule changes the chances of another.
+            taking = [rule for rule in rules if rule.concerns(cell, names) and rule.would_take()]
+            if not taking:
                 return None
+            rule = taking[0]
+            rule.taken += 1
+            event = FaultInjected(
+                rule.index,
+                seam,
+                rule.rule.fault,
+                cell.belongings.name or cell.actor_class.__name__,
+                names[0],
+                rule.occurrences,
+            )
+            self._injected.append(event)
         self._system.events.publish(event)
         return event.fault
 
@@ -171,7 +172,7 @@ class _Rule:
         self.index = index
         self.rule = rule
         self.occurrences = 0
-        self._taken = 0
+        self.taken = 0
         self._chance = random.Random(f"rule {index} of {seed}")  # noqa: S311 - reproducible, as it should be
         self._concerned: dict[type, bool] = {}
 
@@ -189,17 +190,15 @@ class _Rule:
             self._concerned[actor_class] = concerned
         return concerned
 
-    def takes(self) -> bool:
+    def would_take(self) -> bool:
         rule = self.rule
         self.occurrences += 1
-        if rule.nth is not None and self.occurrences != rule.nth:
-            return False
-        if rule.limit is not None and self._taken >= rule.limit:
-            return False
-        if rule.probability < 1 and self._chance.random() >= rule.probability:
-            return False
-        self._taken += 1
-        return True
+        drawn = rule.probability == 1 or self._chance.random() < rule.probability
+        return (
+            drawn
+            and (rule.nth is None or self.occurrences == rule.nth)
+            and (rule.limit is None or self.taken < rule.limit)
+        )
 
 
 class _Gate:

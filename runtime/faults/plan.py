@@ -147,7 +147,7 @@ class FaultRule(msgspec.Struct, frozen=True):
 
     Of the occurrences that concern it, counted over the whole system, a rule takes the `nth` only, if that
     is given (from 1); then each with `probability`; then at most `limit` of them. Where several rules would
-    take one occurrence, the first does.
+    take one occurrence, the first does; the others have counted it all the same.
 
     Raises:
         ValueError: a field has a value that it cannot have, or the fault makes no sense at the seam.
