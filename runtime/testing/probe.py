@@ -198,5 +198,5 @@ def _is(expected: Any, message: Any) -> bool:
 
 def _text(expected: object) -> str:
     if isinstance(expected, type):
-        return f"a {cast('type[Any]', expected).__name__}"
+        return f"an instance of {cast('type[Any]', expected).__name__}"
     return repr(expected)
