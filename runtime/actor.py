@@ -265,7 +265,12 @@ class TrioActor(pykka.Actor):
         """Get an `IdleTimeout` whenever no message has come for so many seconds; None ends that.
 
         Messages of timers count, those of the control lane do not.
+
+        Raises:
+            ValueError: `seconds` is not more than 0. The timeout stays what it was.
         """
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"an idle timeout must be more than 0 seconds, not {seconds}")
         cell = self._cell
         belongings = cell.own()
         if belongings.idle_watch is not None:
@@ -273,8 +278,6 @@ class TrioActor(pykka.Actor):
             cell.stop_intercepting(belongings.idle_watch)
             belongings.idle_watch = None
         if seconds is not None:
-            if not seconds > 0:
-                raise ValueError(f"an idle timeout must be more than 0 seconds, not {seconds}")
             belongings.idle_watch = IdleWatch(cell, seconds)
             cell.intercept(belongings.idle_watch)
 

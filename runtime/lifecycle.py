@@ -288,6 +288,7 @@ def _ended(cell: Cell, _: Any, error: BaseException | None) -> None:
         finish(cell)
         return
     cell.enter(Life.HALTED)
+    _stop_clocks(cell)  # those that the last hook has started
     for reply in _settle_incarnation(cell):
         answer(reply, None)
     cell.actor = None

@@ -100,7 +100,7 @@ class Timers:
 
     def start(self, key: Hashable, seconds: float, message: Any) -> None:
         """Send the message once, in so many seconds."""
-        self._start(Tick(self, self._cell, key, message, _valid(seconds), None))
+        self._start(key, message, _valid(seconds), None)
 
     def start_periodic(self, key: Hashable, seconds: float, message: Any) -> None:
         """Send the message every so many seconds.
@@ -113,7 +113,7 @@ class Timers:
         """
         if not seconds > 0:
             raise ValueError(f"a period must be more than 0 seconds, not {seconds}")
-        self._start(Tick(self, self._cell, key, message, _valid(seconds), seconds))
+        self._start(key, message, _valid(seconds), seconds)
 
     def cancel(self, key: Hashable) -> bool:
         """Stop a timer; whether there was one. Its message will not be delivered after this."""
@@ -136,9 +136,10 @@ class Timers:
         """Whether a message of this timer is still to be delivered."""
         return key in self._timers
 
-    def _start(self, tick: Tick) -> None:
-        self.cancel(tick.key)
-        self._timers[tick.key] = tick
+    def _start(self, key: Hashable, message: Any, seconds: float, period_seconds: float | None) -> None:
+        hash(key)  # one that is not hashable must not leave an alarm behind
+        self.cancel(key)
+        self._timers[key] = Tick(self, self._cell, key, message, seconds, period_seconds)
 
     def ring(self, tick: Tick) -> None:
         """A tick is due."""
