@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -391,6 +392,14 @@ async def test_a_task_that_hangs_ends_with_its_actor(scene: Scene) -> None:
 
 def test_each_fault_at_each_seam_is_tested() -> None:
     assert {(seam, fault) for seam, faults in FAULTS_OF.items() for fault in faults} == TESTED
+
+
+def test_the_readme_has_the_table() -> None:
+    readme = (Path(__file__).parents[2] / "runtime" / "faults" / "README.md").read_text(encoding="utf-8")
+
+    for seam, faults in FAULTS_OF.items():
+        for fault, effect in faults.items():
+            assert f"| {seam.value} | {fault.__name__} | {effect} |\n" in readme
 
 
 @pytest.mark.parametrize("fault", ALL_FAULTS, ids=lambda fault: type(fault).__name__)

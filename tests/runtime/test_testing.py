@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pykka
@@ -282,3 +284,17 @@ async def test_time_does_not_go_back(manual_clock: ManualClock) -> None:
 
     with pytest.raises(ValueError, match="0 or more seconds"):
         await manual_clock.advance(-1)
+
+
+def test_the_example_of_the_readme_passes() -> None:
+    readme = (Path(__file__).parents[2] / "runtime" / "faults" / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"^```python test_greeter.py\n(.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
+    assert example is not None
+    names: dict[str, Any] = {"__name__": "test_greeter"}
+
+    exec(example[1], names)  # noqa: S102 - our own example
+
+    tests = [names[name] for name in names if name.startswith("test_")]
+    assert len(tests) == 2
+    for test in tests:
+        test()
