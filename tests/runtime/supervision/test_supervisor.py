@@ -305,6 +305,27 @@ async def test_a_nested_supervisor_has_started_when_its_children_have(
     assert diary.read() == "after starts"
 
 
+async def test_a_nested_supervisor_has_started_although_a_child_has_failed_again_already(
+    system: ActorSystem, diary: Diary
+) -> None:
+    gate = trio.Event()
+    diary.plan("a", "on_start", None, hang)
+    diary.plan("b", "on_start", lambda _: gate.wait())
+    inner = ChildSpec("inner", lambda: Supervisor([diary.spec("a"), diary.spec("b")]))
+    family = Family(system, diary, system.spawn(Supervisor, [inner, diary.spec("after")]))
+    await wait_all_tasks_blocked()
+    supervisor = await child_of(family.supervisor, "inner")
+    assert supervisor is not None
+    a = await child_of(supervisor, "a")
+    assert a is not None
+
+    a.kill()
+    gate.set()
+
+    assert await family.settled() == "a starts, b starts, a starts, after starts"
+    a.kill()  # it hangs
+
+
 async def test_a_supervisor_without_children_starts_at_once(system: ActorSystem, diary: Diary) -> None:
     family = await Family.start(system, diary, ChildSpec("empty", Supervisor), diary.spec("after"))
 
@@ -664,6 +685,21 @@ async def test_watchers_hear_of_the_final_end_only_and_once(system: ActorSystem,
     assert len(family.ends) == 2
 
 
+@pytest.mark.parametrize("strategy", Strategy)
+async def test_children_that_fail_together_come_back_and_stay(
+    autojump_clock: MockClock, system: ActorSystem, diary: Diary, strategy: Strategy
+) -> None:
+    specs = [diary.spec(name) for name in "abc"]
+    family = await Family.start(system, diary, *specs, strategy=strategy)
+
+    for ref in family.children.values():
+        ref.tell(fail)
+    await pass_time(autojump_clock, 100)
+
+    assert family.ends == []
+    assert dict(diary.lives) == {"a": 2, "b": 2, "c": 2}
+
+
 async def test_events_tell_of_failures_and_of_restarts(system: ActorSystem, diary: Diary) -> None:
     events: list[Any] = []
     system.events.subscribe(events.append, ActorFailed, ActorRestarted)
@@ -830,6 +866,30 @@ async def test_an_escalation_restarts_the_inner_supervisor_with_fresh_children(
     assert fresh is not b
     assert await fresh.ask("hello", block=False) == (2, "hello")
     assert len(family.ends) == 2
+
+
+async def test_an_escalation_makes_no_dead_letter_of_what_it_came_with(
+    autojump_clock: MockClock, system: ActorSystem, diary: Diary
+) -> None:
+    letters: list[DeadLetter] = []
+    system.events.subscribe(letters.append, DeadLetter)
+    family = await Family.start(
+        system,
+        diary,
+        diary.spec("a", Restart.TRANSIENT),
+        diary.spec("b"),
+        strategy=Strategy.ONE_FOR_ALL,
+        intensity=Intensity(1),
+        backoff=Backoff(first_seconds=1),
+    )
+    await family.children["a"].stop(block=False)
+    diary.plan("a", "init", fail)  # when the backoff of b is over
+
+    family.children["b"].tell(fail)
+    await pass_time(autojump_clock, 2)
+
+    assert isinstance(family.reason_of_end(family.supervisor), RestartIntensityError)
+    assert [letter.message for letter in letters] == [fail]
 
 
 async def test_an_escalation_to_the_top_leaves_the_system_usable(system: ActorSystem, diary: Diary) -> None:

@@ -438,23 +438,36 @@ async def test_ten_thousand_restarts_leave_nothing_behind(
                 raise ValueError
             return message
 
-    family = await Family.start(system, diary, ChildSpec("b", Mortal), intensity=Intensity(1_000_000, 1e-9))
-    b = family.children["b"]
-
-    async def count() -> int:
-        gc.collect()
-        return len(gc.get_objects())
+    family = await Family.start(
+        system,
+        diary,
+        ChildSpec("a", Mortal),
+        ChildSpec("b", Mortal),
+        strategy=Strategy.ONE_FOR_ALL,
+        intensity=Intensity(1_000_000, 1e-9),
+    )
 
     async def restart(times: int) -> None:
         for _ in range(times):
-            b.tell("fail")
-        assert await b.ask("up", block=False) == "up"
+            for ref in family.children.values():
+                ref.tell("fail")
+        for ref in family.children.values():
+            assert await ref.ask("up", block=False) == "up"
 
-    await restart(100)
-    before = await count()
-    await restart(10_000)
-    after = await count()
+    async def come_and_go(times: int) -> None:
+        for _ in range(times):
+            await family.ask(StartChild(ChildSpec("z", Mortal, Restart.TEMPORARY)))
+            await family.ask(TerminateChild("z"))
 
-    assert len(lives) <= 2
+    async def objects_left_by(times: int) -> int:
+        await restart(5 * times)
+        await come_and_go(times)
+        gc.collect()
+        return len(gc.get_objects())
+
+    before = await objects_left_by(20)
+    after = await objects_left_by(1_000)
+
+    assert len(lives) == 2
     assert after - before < 1_000
-    assert len(system.scheduler.alarms) <= 1
+    assert len(system.scheduler.alarms) == 0

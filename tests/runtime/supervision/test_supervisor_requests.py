@@ -123,7 +123,7 @@ async def test_what_a_request_does_depends_on_what_the_child_is_at(
             answer = await family.ask(request)
         except (LookupError, ValueError, RuntimeError) as error:
             return type(error)
-        kind: type = type(answer)
+        kind: type[Any] = answer.__class__
         if kind is ActorRef:
             assert (answer is family.children["b"]) is isinstance(request, FindChild)
             assert answer is await family.ask(FindChild("b"))
