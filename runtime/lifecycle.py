@@ -342,8 +342,9 @@ def finish(cell: Cell) -> None:
         _refuse_control(cell)
         cell.actor = None
         return
-    for child in reversed(tuple(belongings.child_actors or ())):  # only when the system is cut off
-        finish(child)
+    if belongings.child_actors:  # only when the system is cut off
+        for descendant in _descendants(cell):
+            finish(descendant)
     cell.enter(Life.DEAD)
     cell.close()
     system.release(cell)
@@ -361,6 +362,17 @@ def finish(cell: Cell) -> None:
     parent = belongings.parent
     if parent is not None and parent.life is Life.ENDING:
         parent.deliver_control(ChildActorGone())
+
+
+def _descendants(cell: Cell) -> list[Cell]:
+    """All below it, each before its parent, the youngest first. Families may be deeper than the stack."""
+    found: list[Cell] = []
+    below = [cell]
+    while below:
+        parent = below.pop()
+        found.append(parent)
+        below.extend(reversed(tuple(parent.belongings.child_actors or ())))
+    return found[:0:-1]
 
 
 def _refuse_control(cell: Cell) -> None:
