@@ -390,6 +390,9 @@ class _Stopping:
     def __init__(self, roots: dict[Cell, None]) -> None:
         self.patience = trio.CancelScope()
         self._roots = roots
+        # In the order of starting, taken from the end. Not the dict itself: to find its last key takes as
+        # long as there are keys that were deleted behind it.
+        self._to_stop: list[Cell] = []
         self._hanging: dict[Cell, None] = {}
         self._awaited: Cell | None = None
         self._all_gone = trio.Event()
@@ -425,8 +428,11 @@ class _Stopping:
     def _stop_next(self) -> None:
         """Go on to the youngest that has not been asked to stop."""
         self._awaited = None
-        for cell in reversed(self._roots):
-            if cell not in self._hanging:
+        # Looking again: another thread may just have been on its way in.
+        self._to_stop = self._to_stop or [cell for cell in self._roots if cell not in self._hanging]
+        while self._to_stop:
+            cell = self._to_stop.pop()
+            if cell.life is not Life.DEAD:
                 self._awaited = cell
                 if cell.belongings.suspended:  # it would keep the stop waiting as well
                     cell.deliver_control(Halt(None))
