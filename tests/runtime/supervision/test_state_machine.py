@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -307,5 +307,10 @@ class SupervisionMachine(RuleBasedStateMachine):
 def test_a_supervisor_keeps_its_promises_whatever_children_do() -> None:
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType] - untyped in hypothesis
         SupervisionMachine,
-        settings=settings(max_examples=300, stateful_step_count=50, deadline=None),
+        settings=settings(
+            max_examples=300,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],  # says something of the machine's load only
+        ),
     )
