@@ -609,7 +609,9 @@ def main() -> int:
     seconds = time.perf_counter() - started
     counts = ", ".join(f"{total[name]:,} {name.replace('_', ' ')}" for name in total if name != "trace")
     seeds = f"seeds {arguments.first}-{arguments.first + arguments.seeds - 1}"
-    sys.stdout.write(f"\r{seeds}: {len(failed)} failed {failed}; {counts}; {seconds:.0f} s\n")
+    failures = f"{len(failed)} failed {failed}" if failed else "none failed"
+    sys.stdout.write("\r" if sys.stdout.isatty() else "")
+    sys.stdout.write(f"{seeds}: {failures}; {counts}; {seconds:.0f} s\n")
     return 1 if failed else 0
 
 
