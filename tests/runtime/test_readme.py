@@ -14,13 +14,20 @@ PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "runtime" / "README.md").read_text(encoding="utf-8")
 
 EXAMPLES: list[str] = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
-PRINTED = ["3", "hello, asyncio", "[0, 2, 4]", "contents of a and contents of b"]
+PRINTED = [
+    "3",
+    "hello, asyncio",
+    "[0, 2, 4]",
+    "contents of a and contents of b",
+    "4, number 1",
+    "an update is lost with the same seed again\n" * 2,
+]
 
 
 @pytest.mark.parametrize(
     ("example", "printed"),
     list(zip(EXAMPLES, PRINTED, strict=True)),
-    ids=["trio", "asyncio", "threads", "child"],
+    ids=["trio", "asyncio", "threads", "child", "supervisor", "seed"],
 )
 def test_an_example_runs(example: str, printed: str) -> None:
     finished = subprocess.run(
@@ -32,7 +39,7 @@ def test_an_example_runs(example: str, printed: str) -> None:
         check=False,
     )
 
-    assert (finished.returncode, finished.stdout.strip(), finished.stderr) == (0, printed, "")
+    assert (finished.returncode, finished.stdout.strip(), finished.stderr) == (0, printed.strip(), "")
 
 
 def test_every_guarantee_names_a_test_that_exists() -> None:
@@ -40,7 +47,7 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
     promises = guarantees.split("\n- ")[1:]
 
     for promise in promises:
-        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", promise)
+        named = re.findall(r"`((?:supervision/)?test_\w+\.py)::(test_\w+)`", promise)
         assert named, f"no test proves: {promise}"
         for file, test in named:
             assert test in names_of_tests(file), f"{file} has no {test}"
