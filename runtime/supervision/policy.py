@@ -102,7 +102,7 @@ class Shutdown(enum.Enum):
     KILL = "kill"
     """No time at all (OTP: brutal_kill)."""
     NO_LIMIT = "no_limit"
-    """As long as it takes (OTP: infinity); right for a child that is itself a supervisor."""
+    """As long as it takes (OTP: infinity); the default of a child that is itself a supervisor."""
 
 
 class Intensity(msgspec.Struct, frozen=True):
@@ -178,7 +178,8 @@ class ChildSpec(msgspec.Struct, frozen=True):
     """One child: its name among its siblings, how to make it, when to bring it back, how to end it.
 
     `start` makes a new actor and does not run it. It is called for every life of the child: the actor of a
-    life that failed is thrown away. `shutdown` is the time to end in, in seconds, or a `Shutdown`.
+    life that failed is thrown away. `shutdown` is the time to end in, in seconds, or a `Shutdown`; None is
+    the `shutdown_seconds` of its class: 5 seconds for a worker and no limit for a supervisor, as in OTP.
 
     Raises:
         ValueError: a field has a value that it cannot have; also a permanent child that is significant,
@@ -188,7 +189,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     name: str
     start: Callable[[], TrioActor]
     restart: Restart = Restart.PERMANENT
-    shutdown: float | Shutdown = 5.0
+    shutdown: float | Shutdown | None = None
     significant: bool = False
 
     def __post_init__(self) -> None:
@@ -198,7 +199,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
         _require(
             "ChildSpec.shutdown",
             self.shutdown,
-            "a finite number of seconds >= 0, Shutdown.KILL or Shutdown.NO_LIMIT",
+            "a finite number of seconds >= 0, Shutdown.KILL, Shutdown.NO_LIMIT or None",
             met=_is_shutdown(self.shutdown),
         )
         _require(
@@ -212,7 +213,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
 def _is_shutdown(value: object) -> bool:
     if isinstance(value, int | float):
         return 0 <= value < math.inf
-    return isinstance(value, Shutdown)
+    return value is None or isinstance(value, Shutdown)
 
 
 def _require(field: str, value: object, allowed: str, *, met: bool) -> None:

@@ -205,7 +205,7 @@ class Supervisor(TrioActor):
         belongings = cell.own()
         belongings.supervised = True
         belongings.factory = spec.start
-        belongings.shutdown_seconds = _seconds(spec.shutdown)
+        belongings.shutdown_seconds = _shutdown_seconds(spec, actor)
         self.system.adopt(cell, parent=self._cell)
         cell.context = context
         self._keep_order(spec.name)
@@ -257,12 +257,14 @@ def _make(spec: ChildSpec) -> TrioActor:
     return actor
 
 
-def _seconds(shutdown: float | Shutdown) -> float | None:
+def _shutdown_seconds(spec: ChildSpec, actor: TrioActor) -> float | None:
     """The time to end in, as a cell has it."""
-    match shutdown:
+    match spec.shutdown:
+        case None:
+            return actor.shutdown_seconds
         case Shutdown.KILL:
             return 0.0
         case Shutdown.NO_LIMIT:
             return None
         case _:
-            return shutdown
+            return spec.shutdown

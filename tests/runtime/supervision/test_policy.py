@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import TrioActor
-from runtime.supervision import Backoff, ChildSpec, Intensity, Restart, Shutdown, Strategy
+from runtime.supervision import Backoff, ChildSpec, Intensity, Restart, Shutdown, Strategy, Supervisor
 from runtime.supervision.policy import AFFECTED, RESTARTED, Ending
 
 REFUSED: list[tuple[Callable[[], object], str, str]] = [
@@ -63,7 +63,9 @@ def test_a_value_that_cannot_be_is_refused_with_its_field_and_what_is_allowed(
 
 def test_the_defaults_are_otps() -> None:
     child = ChildSpec("a", TrioActor)
-    assert (child.restart, child.shutdown, child.significant) == (Restart.PERMANENT, 5.0, False)
+    assert (child.restart, child.significant) == (Restart.PERMANENT, False)
+    assert (child.shutdown, TrioActor.shutdown_seconds) == (None, 5.0)  # None is that of the class
+    assert Supervisor.shutdown_seconds is None  # for ever
     assert Intensity() == Intensity(max_restarts=1, period_seconds=5.0)
     assert Backoff().delay_seconds(7, chance=0.5) == 0
 

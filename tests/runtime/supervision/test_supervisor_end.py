@@ -6,7 +6,7 @@ import gc
 import logging
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pykka
 import pytest
@@ -166,6 +166,45 @@ async def test_no_limit_waits_as_long_as_it_takes(
 
     assert await stopped is True
     assert diary.read() == "b stops, a stops"
+
+
+class Hurried(Child):
+    shutdown_seconds: ClassVar[float | None] = 1.0
+
+
+async def test_a_child_without_a_limit_of_its_own_ends_in_the_time_that_its_class_allows(
+    autojump_clock: MockClock, system: ActorSystem, diary: Diary
+) -> None:
+    hurried = ChildSpec("b", lambda: Hurried(diary, "b"), Restart.TEMPORARY)
+    family = await Family.start(system, diary, diary.spec("a"), hurried)
+    order(family.children["b"], hang)
+    await wait_all_tasks_blocked()
+    began = autojump_clock.current_time()
+
+    await family.ask(TerminateChild("b"))
+
+    assert autojump_clock.current_time() == began + 1.0
+    assert isinstance(family.reason_of_end(family.children["b"]), ActorKilledError)
+
+
+async def test_a_nested_supervisor_has_as_long_to_end_as_its_children_take(
+    autojump_clock: MockClock, system: ActorSystem, diary: Diary
+) -> None:
+    gate = trio.Event()
+    deep = diary.spec("deep", shutdown=Shutdown.NO_LIMIT)
+    family = await Family.start(system, diary, ChildSpec("inner", lambda: Supervisor([deep])))
+    child = await child_of(family.children["inner"], "deep")
+    assert child is not None
+    order(child, lambda _: gate.wait())
+    stopped = family.supervisor.stop(block=False)
+
+    await pass_time(autojump_clock, 100_000)
+    assert diary.read() == ""
+    gate.set()
+
+    assert await stopped is True
+    assert diary.read() == "deep stops"
+    assert family.reason_of_end(family.children["inner"]) is None
 
 
 async def test_a_killed_supervisor_kills_its_children_and_their_children(
