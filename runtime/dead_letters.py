@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runtime.events import DeadLetter
+from runtime.reporting import report
 from runtime.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ class DeadLetters:
             self._count += 1
             held_back = self._throttle.admit()
         if held_back is not None:
-            with contextlib.suppress(Exception):  # the host's handlers and filters run here
-                _log.info(
-                    "dead letter",
-                    actor=str(recipient),
-                    message_type=type(message).__name__,
-                    reason=reason,
-                    not_logged_before=held_back,
-                )
+            report(
+                _log.info,
+                "dead letter",
+                actor=str(recipient),
+                message_type=type(message).__name__,
+                reason=reason,
+                not_logged_before=held_back,
+            )
         # A dead letter about a dead letter would go round for ever. By type: a message may lie about its
         # class.
         if not issubclass(type(message), DeadLetter):

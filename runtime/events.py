@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import trio
 
 from runtime.errors import MailboxFullError
 from runtime.ref import ActorRef
+from runtime.reporting import report
 from runtime.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -154,10 +154,11 @@ class EventStream:
             try:
                 subscriber(event)
             except BaseException:  # noqa: BLE001 - neither the publisher nor the next subscriber is to blame
-                with contextlib.suppress(Exception):  # the host's handlers and filters run here
-                    _log.exception(
-                        "a subscriber of the event stream failed", event_type=type(event).__name__
-                    )
+                report(
+                    _log.exception,
+                    "a subscriber of the event stream failed",
+                    event_type=type(event).__name__,
+                )
 
     def _tell(self, subscriber: ActorRef[Any], event: object) -> None:
         """An event is no letter: it is for those who are there, and has no other reader."""

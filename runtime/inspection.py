@@ -20,6 +20,7 @@ from runtime.life import Life
 from runtime.owner import message_type_of
 from runtime.ref import ActorRef
 from runtime.reply import Reply, answer, answer_error
+from runtime.reporting import report
 from runtime.telemetry import get_logger
 from runtime.timing import HandlerTimer
 
@@ -136,7 +137,12 @@ class Trace(HandlerTimer):
         except BaseException:  # noqa: BLE001 - supervision edge: the actor that is traced is not to blame
             held_back = self._throttle.admit()
             if held_back is not None:
-                _log.exception("a listener of a trace failed", actor=str(cell), not_logged_before=held_back)
+                report(
+                    _log.exception,
+                    "a listener of a trace failed",
+                    actor=str(cell),
+                    not_logged_before=held_back,
+                )
 
     def __call__(self, handler: Handler, actor: Any, message: Any) -> Any:
         scheduler = cell_of(actor).scheduler

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, cast
 from runtime.dead_letters import LogThrottle
 from runtime.events import ActorFailed, ActorRestarted, DeadLetter
 from runtime.ref import ActorRef
+from runtime.reporting import report
 from runtime.telemetry import get_logger
 from runtime.timing import HandlerTimer
 
@@ -102,7 +103,7 @@ class Observation(HandlerTimer):
         except BaseException:  # noqa: BLE001 - supervision edge: whoever is observed is not to blame
             held_back = self._throttle.admit()
             if held_back is not None:
-                _log.exception("an observer failed", not_logged_before=held_back)
+                report(_log.exception, "an observer failed", not_logged_before=held_back)
 
 
 def _ref_of(cell: Cell) -> ActorRef[Any]:

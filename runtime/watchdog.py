@@ -6,7 +6,6 @@ late does it look at what the scheduler's thread is doing.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import traceback
@@ -23,6 +22,7 @@ from trio._core._run import GLOBAL_RUN_CONTEXT, unrolled_run
 
 from runtime.owner import Owner, owner_in, slice_frame
 from runtime.ref import ActorRef
+from runtime.reporting import report
 from runtime.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -201,18 +201,17 @@ class Watchdog:
             return
         activity = hold.activity
         message_type = None if activity.message_type is None else activity.message_type.__name__
-        # The host's filters and handlers run here: what they raise must not end the watch.
-        with contextlib.suppress(Exception):
-            _log.warning(
-                "code outside of actors holds the scheduler's thread"
-                if activity.actor is None
-                else "an actor holds the scheduler's thread",
-                actor=activity.actor,
-                message_type=message_type,
-                task_name=activity.task_name,
-                seconds=round(hold.seconds, 3),
-                stack=activity.stack,
-            )
+        report(
+            _log.warning,
+            "code outside of actors holds the scheduler's thread"
+            if activity.actor is None
+            else "an actor holds the scheduler's thread",
+            actor=activity.actor,
+            message_type=message_type,
+            task_name=activity.task_name,
+            seconds=round(hold.seconds, 3),
+            stack=activity.stack,
+        )
 
     def _publish(self, hold: Hold | None) -> None:
         if hold is not None:
