@@ -181,6 +181,9 @@ class ChildSpec(msgspec.Struct, frozen=True):
     life that failed is thrown away. `shutdown` is the time to end in, in seconds, or a `Shutdown`; None is
     the `shutdown_seconds` of its class: 5 seconds for a worker and no limit for a supervisor, as in OTP.
 
+    `registered_name` is its name in the whole system: `ActorSystem.find` gives the ref from its start until
+    it has ended for good, restarts included. While another actor has the name the child cannot start.
+
     Raises:
         ValueError: a field has a value that it cannot have; also a permanent child that is significant,
             since it never ends for good.
@@ -191,6 +194,7 @@ class ChildSpec(msgspec.Struct, frozen=True):
     restart: Restart = Restart.PERMANENT
     shutdown: float | Shutdown | None = None
     significant: bool = False
+    registered_name: str | None = None
 
     def __post_init__(self) -> None:
         _require("ChildSpec.name", self.name, "a text that is not empty", met=self.name != "")
@@ -207,6 +211,12 @@ class ChildSpec(msgspec.Struct, frozen=True):
             self.significant,
             "False for a permanent child",
             met=not (self.significant and self.restart is Restart.PERMANENT),
+        )
+        _require(
+            "ChildSpec.registered_name",
+            self.registered_name,
+            "a text that is not empty, or None",
+            met=self.registered_name != "",
         )
 
 

@@ -206,7 +206,7 @@ class Supervisor(TrioActor):
         belongings.supervised = True
         belongings.factory = spec.start
         belongings.shutdown_seconds = _shutdown_seconds(spec, actor)
-        self.system.adopt(cell, parent=self._cell)
+        self.system.adopt(cell, name=spec.registered_name, parent=self._cell)
         cell.context = context
         self._keep_order(spec.name)
         return ref

@@ -104,8 +104,9 @@ class Diary:
         *,
         shutdown: float | Shutdown = 5.0,
         significant: bool = False,
+        registered_name: str | None = None,
     ) -> ChildSpec:
-        return ChildSpec(name, lambda: Child(self, name), restart, shutdown, significant)
+        return ChildSpec(name, lambda: Child(self, name), restart, shutdown, significant, registered_name)
 
 
 class _Mourner(TrioActor):

@@ -48,6 +48,11 @@ REFUSED: list[tuple[Callable[[], object], str, str]] = [
         "significant is True",
         "False for a permanent child",
     ),
+    (
+        lambda: ChildSpec("a", TrioActor, registered_name=""),
+        "ChildSpec.registered_name is ''",
+        "not empty, or None",
+    ),
 ]
 
 
