@@ -45,7 +45,13 @@ class Alarms:
         return len(self._heap) - self._cancelled
 
     def set(self, seconds: float, function: Callable[[], object]) -> Alarm:
-        """Call `function()` in so many seconds. It must be quick, and must not raise."""
+        """Call `function()` in so many seconds. It must be quick, and must not raise.
+
+        Raises:
+            ValueError: `seconds` is NaN, for which there is no place in the order of what is due.
+        """
+        if math.isnan(seconds):
+            raise ValueError("an alarm takes a number of seconds, not NaN")
         alarm = Alarm(self, trio.current_time() + seconds, function)
         heapq.heappush(self._heap, (alarm.when, next(self._tie_breaks), alarm))
         if self._nap is not None and alarm.when < self._nap.deadline:
@@ -124,8 +130,10 @@ class Timers:
         return True
 
     def cancel_all(self) -> None:
-        for key in tuple(self._timers):
-            self.cancel(key)
+        # By their ticks: the keys are the users' own, and hashing one may raise.
+        for tick in self._timers.values():
+            tick.alarm.cancel()
+        self._timers.clear()
 
     @property
     def keys(self) -> tuple[Hashable, ...]:

@@ -402,3 +402,39 @@ async def test_a_system_with_timers_stops_without_waiting_for_them(autojump_cloc
         assert await system.spawn(Echo).ask("alive", block=False) == "alive"
 
     assert autojump_clock.current_time() == 0
+
+
+class Fickle:
+    """A key that refuses to be hashed once it is in use."""
+
+    def __init__(self) -> None:
+        self.hashable = True
+
+    def __hash__(self) -> int:
+        if not self.hashable:
+            raise RuntimeError("no longer")
+        return 1
+
+
+async def test_an_actor_ends_with_a_timer_whose_key_cannot_be_hashed_any_more(
+    system: ActorSystem, autojump_clock: MockClock
+) -> None:
+    notes: list[Any] = []
+    ref = system.spawn(Ticking, notes)
+    key = Fickle()
+    await order(ref, lambda timers: timers.start(key, 5, "tick"))
+
+    key.hashable = False
+    await ref.stop(block=False)
+    await trio.sleep(10)
+
+    assert notes == []
+    assert len(system.scheduler.alarms) == 0
+    assert autojump_clock.current_time() == 10
+
+
+async def test_no_alarm_is_set_at_a_time_that_is_no_number(system: ActorSystem) -> None:
+    with pytest.raises(ValueError, match="not NaN"):
+        system.scheduler.alarms.set(math.nan, lambda: None)
+
+    assert len(system.scheduler.alarms) == 0
