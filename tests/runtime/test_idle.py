@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime import ActorRef, ActorSystem, IdleTimeout, TrioActor, handles
+from runtime import ActorRef, ActorSystem, IdleTimeout, TrioActor, handles, resume, suspend
+from runtime.supervision import ChildSpec, FindChild, Supervisor
 from tests.runtime.samples import Echo
 
 
@@ -213,3 +217,61 @@ async def test_an_actor_that_never_asked_for_it_is_never_told(
     assert await ref.ask("alive", block=False) == "alive"
     assert len(system.scheduler.alarms) == 0
     assert autojump_clock.current_time() == 1_000
+
+
+def end_timeout(actor: Dozing) -> None:
+    actor.set_idle_timeout(None)
+
+
+def begin_anew(actor: Dozing) -> None:
+    actor.set_idle_timeout(10)
+
+
+@pytest.mark.parametrize("change", [end_timeout, begin_anew])
+async def test_a_timeout_in_the_mail_is_not_delivered_after_a_change(
+    system: ActorSystem, autojump_clock: MockClock, change: Callable[[Dozing], None]
+) -> None:
+    async def change_later(actor: Dozing) -> None:
+        await trio.sleep(15)
+        change(actor)
+
+    def begin(actor: Dozing) -> None:
+        actor.spawn(change_later, actor)
+
+    notes: list[float] = []
+    ref = system.spawn(Dozing, notes)
+    await ref.ask(begin, block=False)
+    await suspend(ref)
+    await trio.sleep(16)
+    await resume(ref)
+    await trio.sleep(3)
+
+    assert notes == []
+    assert autojump_clock.current_time() == 19
+
+
+async def test_a_timeout_of_a_former_life_is_not_delivered(
+    system: ActorSystem, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail_later() -> None:
+        await trio.sleep(15)
+        raise ValueError
+
+    def begin(actor: Dozing) -> None:
+        actor.spawn(fail_later)
+
+    caplog.set_level(logging.CRITICAL, logger="pykka")
+    notes: list[float] = []
+    supervisor = system.spawn(Supervisor, [ChildSpec("child", partial(Dozing, notes))])
+    ref = await supervisor.ask(FindChild("child"), block=False)
+    await ref.ask(begin, block=False)
+    await suspend(ref)
+    await trio.sleep(20)
+    await resume(ref)
+    await trio.sleep(4)
+    assert notes == []
+
+    await trio.sleep(10)
+    assert len(notes) == 1
+    assert system.statistics().restarts == 1
+    assert autojump_clock.current_time() == 34
