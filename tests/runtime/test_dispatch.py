@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import trio
 
 from runtime import ActorSystem, TrioActor, handles
+from runtime.dispatch import FOUND_KEPT
 
 
 @dataclass
@@ -113,3 +117,49 @@ async def test_proxies_and_handlers_live_side_by_side(system: ActorSystem) -> No
     assert await proxy.double(2) == 4
     assert await proxy.double_slowly(3) == 6
     assert await ref.ask(Ping(1), block=False) == "pong 1"
+
+
+def test_a_handler_of_no_type_is_refused() -> None:
+    with pytest.raises(TypeError, match="one or more types"):
+        handles()
+
+
+@pytest.mark.parametrize("kind", [Ping(), "Ping", Ping | Other, list[int]])
+def test_a_handler_of_what_is_no_type_is_refused(kind: Any) -> None:
+    with pytest.raises(TypeError, match="takes types of messages, not"):
+        handles(kind)
+
+
+def test_two_handlers_for_one_type_in_one_class_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"Torn has two handlers for Ping: on_ping and on_any_ping"):
+
+        class Torn(TrioActor):  # pyright: ignore[reportUnusedClass] - it is never made
+            @handles(Ping)
+            def on_ping(self, message: Ping) -> None: ...
+
+            @handles(Other, Ping)
+            def on_any_ping(self, message: Ping | Other) -> None: ...
+
+
+async def test_one_handler_may_have_two_names(system: ActorSystem) -> None:
+    class Twice(Ponger):
+        @handles(Other)
+        def on_other(self, _: Other) -> str:
+            return "other"
+
+        on_something_else = on_other
+
+    assert await system.spawn(Twice).ask(Other(), block=False) == "other"
+
+
+async def test_message_classes_made_at_run_time_do_not_pile_up(system: ActorSystem) -> None:
+    ref = system.spawn(Ponger)
+    made: list[weakref.ref[type]] = []
+    for number in range(3 * FOUND_KEPT):
+        kind = type(f"Made{number}", (Ping,), {})
+        made.append(weakref.ref(kind))
+        assert await ref.ask(kind(number), block=False) == f"pong {number}"
+        del kind
+    gc.collect()
+
+    assert sum(kind() is not None for kind in made) <= FOUND_KEPT
