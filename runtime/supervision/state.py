@@ -101,6 +101,8 @@ class SupervisorState:
         self._backoff = backoff or Backoff()
         self._auto_shutdown = auto_shutdown
         self._children: dict[str, _Child] = {}  # in start order
+        self._ranks = itertools.count()
+        self._significant_up = 0  # significant children that are not ABSENT
         self._now = 0.0
         self._restarts: deque[float] = deque()  # when, within the last period
         self._generation = 0
@@ -116,7 +118,7 @@ class SupervisorState:
             error = self._objection(spec)
             if error is not None:
                 raise error
-            self._children[spec.name] = _Child(spec)
+            self._children[spec.name] = _Child(spec, next(self._ranks))
 
     # -- events --
 
@@ -136,7 +138,7 @@ class SupervisorState:
         self._see(now)
         child = self._children.get(name)
         if child is not None and child.status in _BEGINNING:
-            child.become(ChildStatus.RUNNING)
+            self._become(child, ChildStatus.RUNNING)
             child.started_at = now
             self._launch_next()
         return self._outcome()
@@ -216,14 +218,15 @@ class SupervisorState:
         Raises:
             UnknownChildError: there is no such child.
         """
-        child = self._children.get(name)
-        if child is None:
-            raise _unknown(name)
-        return child.spec
+        return self._known(name).spec
 
-    def those_after(self, name: str) -> list[str]:
-        """The children that come after this one in start order."""
-        return list(itertools.takewhile(name.__ne__, reversed(self._children)))[::-1]
+    def rank(self, name: str) -> int:
+        """Larger than that of every child which comes before it in start order.
+
+        Raises:
+            UnknownChildError: there is no such child.
+        """
+        return self._known(name).rank
 
     def which_children(self) -> tuple[ChildInfo, ...]:
         """All children, in start order."""
@@ -235,6 +238,12 @@ class SupervisorState:
     def count_children(self) -> ChildCounts:
         active = sum(child.status in ALIVE for child in self._children.values())
         return ChildCounts(specs=len(self._children), active=active)
+
+    def _known(self, name: str) -> _Child:
+        child = self._children.get(name)
+        if child is None:
+            raise _unknown(name)
+        return child
 
     # -- one thing at a time --
 
@@ -284,6 +293,12 @@ class SupervisorState:
         check_transition(self.phase, phase)
         self.phase = phase
 
+    def _become(self, child: _Child, status: ChildStatus) -> None:
+        if child.spec.significant:
+            was_up = child.status is not ChildStatus.ABSENT
+            self._significant_up += (status is not ChildStatus.ABSENT) - was_up
+        child.become(status)
+
     def _see(self, now: float) -> None:
         self._now = max(self._now, now)
 
@@ -310,10 +325,7 @@ class SupervisorState:
             case AutoShutdown.ANY_SIGNIFICANT:
                 return True
             case AutoShutdown.ALL_SIGNIFICANT:
-                return not any(
-                    child.spec.significant and child.status is not ChildStatus.ABSENT
-                    for child in self._children.values()
-                )
+                return self._significant_up == 0
             case _:
                 assert_never(self._auto_shutdown)
 
@@ -354,7 +366,7 @@ class SupervisorState:
             if child is None:
                 continue
             if child.status in ALIVE:
-                child.become(ChildStatus.HALTING)
+                self._become(child, ChildStatus.HALTING)
                 self._steps.append(Halt(child.spec.name))
                 return
             self._put_down(child)
@@ -365,7 +377,7 @@ class SupervisorState:
         if not self._group or child.spec.restart is Restart.TEMPORARY:
             self._let_go(child)
         elif child.status is not ChildStatus.RESTARTING:
-            child.become(ChildStatus.RESTARTING)
+            self._become(child, ChildStatus.RESTARTING)
 
     def _let_go(self, child: _Child) -> None:
         """End the incarnation, if there is one, and the row of restarts. A temporary child is forgotten."""
@@ -373,7 +385,7 @@ class SupervisorState:
             child.held = False
             self._steps.append(Release(child.spec.name))
         if child.status is not ChildStatus.ABSENT:
-            child.become(ChildStatus.ABSENT)
+            self._become(child, ChildStatus.ABSENT)
         child.attempts = 0
         child.not_before = 0.0
         if child.spec.restart is Restart.TEMPORARY:
@@ -441,18 +453,18 @@ class SupervisorState:
         child = self._children[self._to_launch.popleft()]
         name = child.spec.name
         if child.held:
-            child.become(ChildStatus.REVIVING)
+            self._become(child, ChildStatus.REVIVING)
             self._steps.append(Revive(name))
         else:
             child.held = True
-            child.become(ChildStatus.STARTING)
+            self._become(child, ChildStatus.STARTING)
             self._steps.append(Start(name))
 
     def _start_failed(self, child: _Child, failure: BaseException | None, chance: float) -> None:
         if child.status is ChildStatus.STARTING:
             child.held = False
             self._steps.append(Release(child.spec.name))
-        child.become(ChildStatus.ENDED)
+        self._become(child, ChildStatus.ENDED)
         self._to_launch.clear()
         if self.phase is Phase.STARTING:
             self._unwind(Escalate(_not_started(child, failure)))
@@ -485,7 +497,7 @@ class SupervisorState:
         if error is not None:
             self._answer(request, error)
             return
-        self._children[request.name] = _Child(request.spec)
+        self._children[request.name] = _Child(request.spec, next(self._ranks))
         self._request = request
         self._launch((request.name,))
 
@@ -536,13 +548,15 @@ class _Child:
         "generation",
         "held",
         "not_before",
+        "rank",
         "spec",
         "started_at",
         "status",
     )
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec, rank: int) -> None:
         self.spec = spec
+        self.rank = rank
         self.status = ChildStatus.ABSENT
         self.held = False  # there is an incarnation, alive or with mail to keep
         self.started_at: float | None = None  # of the life that runs

@@ -13,7 +13,7 @@ import trio
 
 from runtime import lifecycle
 from runtime.actor import TrioActor
-from runtime.cell import cell_of
+from runtime.cell import Cell, cell_of
 from runtime.dispatch import handles
 from runtime.events import ActorRestarted
 from runtime.life import Life
@@ -212,14 +212,25 @@ class Supervisor(TrioActor):
         return ref
 
     def _keep_order(self, name: str) -> None:
-        """A child that comes back as a new actor is no younger than those that start after it."""
+        """A child that comes back as a new actor is no younger than those that start after it.
+
+        The family is in order but for its last member, the new one: only those are moved who were behind
+        its place, and at the first start of all there are none.
+        """
         family = self._cell.belongings.child_actors
         assert family is not None
-        for younger in self._state.those_after(name):
-            if younger in self._refs:
-                sibling = self._refs[younger].cell
-                del family[sibling]
-                family[sibling] = None
+        rank = self._state.rank(name)
+        younger: list[Cell] = []
+        for sibling in itertools.islice(reversed(family), 1, None):
+            # A subclass may have child actors that it does not supervise: they are in nobody's way.
+            known_as = None if sibling.ref is None else self._names.get(sibling.ref)
+            if known_as is not None:
+                if self._state.rank(known_as) < rank:
+                    break
+                younger.append(sibling)
+        for sibling in reversed(younger):
+            del family[sibling]
+            family[sibling] = None
 
     def _halt(self, name: str) -> None:
         cell = self._refs[name].cell

@@ -27,6 +27,7 @@ from runtime.supervision.status import (
     check_child_transition,
     check_transition,
 )
+from tests.runtime.supervision.effort import count_lines
 from tests.runtime.supervision.play import BoomError, Play, spec
 
 ONE_FOR_ONE, ONE_FOR_ALL, REST_FOR_ONE = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
@@ -669,3 +670,22 @@ def test_a_child_goes_only_where_the_table_says(current: ChildStatus, following:
             IllegalTransitionError, match=f"'a' cannot go from {current.value} to {following.value}"
         ):
             check_child_transition("a", current, following)
+
+
+def lines_to_end_one_by_one(children: int) -> int:
+    """The effort of starting so many significant children, and of their ends until the last one counts."""
+    specs = [spec(str(number), TRANSIENT, significant=True) for number in range(children)]
+    with count_lines() as effort:
+        state = SupervisorState(specs, auto_shutdown=ALL)
+        state.start_all()
+        for child in specs:
+            state.child_started(child.name, 0.0)
+        for child in specs:
+            assert state.phase is Phase.RESTING
+            state.child_ended(child.name, None, 1.0, 0.0)
+    assert state.phase is Phase.ENDED
+    return effort.lines
+
+
+def test_the_effort_of_an_automatic_shutdown_grows_with_the_number_of_children_only() -> None:
+    assert lines_to_end_one_by_one(400) < 5 * lines_to_end_one_by_one(100)

@@ -37,6 +37,7 @@ from runtime.supervision import (
     WhichChildren,
 )
 from tests.runtime.samples import Echo, run_in_threads
+from tests.runtime.supervision.effort import count_lines
 from tests.runtime.supervision.family import (
     PATIENT,
     Child,
@@ -324,6 +325,18 @@ async def test_a_nested_supervisor_has_started_although_a_child_has_failed_again
 
     assert await family.settled() == "a starts, b starts, a starts, after starts"
     a.kill()  # it hangs
+
+
+async def lines_to_start(children: int, system: ActorSystem) -> int:
+    with count_lines() as effort:
+        supervisor = system.spawn(Supervisor, [ChildSpec(str(number), Echo) for number in range(children)])
+        await wait_all_tasks_blocked()
+    assert (await supervisor.ask(CountChildren(), block=False)).active == children
+    return effort.lines
+
+
+async def test_the_effort_of_a_start_grows_with_the_number_of_children_only(system: ActorSystem) -> None:
+    assert await lines_to_start(600, system) < 5 * await lines_to_start(150, system)
 
 
 async def test_a_supervisor_without_children_starts_at_once(system: ActorSystem, diary: Diary) -> None:
