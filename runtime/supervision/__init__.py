@@ -5,7 +5,6 @@ from runtime.supervision.errors import (
     ChildRestartingError,
     ChildRunningError,
     ChildStartError,
-    IllegalTransitionError,
     RestartIntensityError,
     SupervisorStoppingError,
     UnknownChildError,
@@ -28,23 +27,11 @@ from runtime.supervision.protocol import (
     TerminateChild,
     WhichChildren,
 )
-from runtime.supervision.state import ChildCounts, ChildInfo, SupervisorState
-from runtime.supervision.status import ChildStatus, Phase
-from runtime.supervision.steps import (
-    Answer,
-    Escalate,
-    Finish,
-    Halt,
-    Release,
-    Revive,
-    Start,
-    Step,
-    Wait,
-)
+from runtime.supervision.state import ChildCounts, ChildInfo
+from runtime.supervision.status import ChildStatus
 from runtime.supervision.supervisor import Supervisor
 
 __all__ = [
-    "Answer",
     "AutoShutdown",
     "Backoff",
     "ChildCounts",
@@ -57,28 +44,17 @@ __all__ = [
     "ChildStatus",
     "CountChildren",
     "DeleteChild",
-    "Escalate",
     "FindChild",
-    "Finish",
-    "Halt",
-    "IllegalTransitionError",
     "Intensity",
-    "Phase",
-    "Release",
     "Restart",
     "RestartChild",
     "RestartIntensityError",
-    "Revive",
     "Shutdown",
-    "Start",
     "StartChild",
-    "Step",
     "Strategy",
     "Supervisor",
-    "SupervisorState",
     "SupervisorStoppingError",
     "TerminateChild",
     "UnknownChildError",
-    "Wait",
     "WhichChildren",
 ]

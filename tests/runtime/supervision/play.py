@@ -6,21 +6,9 @@ from collections import Counter, deque
 from typing import assert_never
 
 from runtime import TrioActor
-from runtime.supervision import (
-    Answer,
-    ChildSpec,
-    Escalate,
-    Finish,
-    Halt,
-    Release,
-    Restart,
-    Revive,
-    Shutdown,
-    Start,
-    Step,
-    SupervisorState,
-    Wait,
-)
+from runtime.supervision import ChildSpec, Restart, Shutdown
+from runtime.supervision.state import SupervisorState
+from runtime.supervision.steps import Answer, Escalate, Finish, Halt, Release, Revive, Start, Step, Wait
 
 __all__ = ["BoomError", "Play", "spec"]
 

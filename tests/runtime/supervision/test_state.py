@@ -11,22 +11,22 @@ from runtime.supervision import (
     ChildExistsError,
     ChildStartError,
     ChildStatus,
-    IllegalTransitionError,
     Intensity,
-    Phase,
     Restart,
     RestartIntensityError,
-    Start,
     Strategy,
-    SupervisorState,
     UnknownChildError,
 )
+from runtime.supervision.errors import IllegalTransitionError
+from runtime.supervision.state import SupervisorState
 from runtime.supervision.status import (
     CHILD_TRANSITIONS,
     TRANSITIONS,
+    Phase,
     check_child_transition,
     check_transition,
 )
+from runtime.supervision.steps import Start
 from tests.runtime.supervision.effort import count_lines
 from tests.runtime.supervision.play import BoomError, Play, spec
 

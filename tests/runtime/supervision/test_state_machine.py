@@ -16,26 +16,18 @@ from hypothesis.stateful import (
 )
 
 from runtime.supervision import (
-    Answer,
     AutoShutdown,
     Backoff,
     ChildStartError,
     ChildStatus,
-    Escalate,
-    Finish,
-    Halt,
     Intensity,
-    Phase,
-    Release,
     Restart,
     RestartIntensityError,
-    Revive,
-    Start,
-    Step,
     Strategy,
-    SupervisorState,
-    Wait,
 )
+from runtime.supervision.state import SupervisorState
+from runtime.supervision.status import Phase
+from runtime.supervision.steps import Answer, Escalate, Finish, Halt, Release, Revive, Start, Step, Wait
 from tests.runtime.supervision.play import BoomError, spec
 
 NAMES = ("a", "b", "c", "d")
