@@ -5,7 +5,9 @@ from __future__ import annotations
 from _thread import get_ident
 from collections import deque
 from collections.abc import Callable
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 import msgspec
 import pykka
@@ -19,14 +21,18 @@ from runtime.telemetry import get_logger
 if TYPE_CHECKING:
     from runtime.scheduler import Scheduler
 
-__all__ = ["ActorFailed", "ActorRestarted", "DeadLetter", "EventStream", "Subscriber"]
+__all__ = ["ActorFailed", "ActorRestarted", "DeadLetter", "EventStream", "RuntimeEvent", "Subscriber"]
 
 _log = get_logger("runtime")
 
 Subscriber: TypeAlias = "ActorRef[Any] | Callable[[Any], object]"
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class RuntimeEvent(msgspec.Struct, frozen=True):
+    """What the runtime itself publishes: an experiment with faults leaves it alone."""
+
+
+class DeadLetter(RuntimeEvent, frozen=True):
     """A message that nobody handled. `recipient` is None where the sender had nobody to send it to."""
 
     recipient: ActorRef[Any] | None
@@ -34,17 +40,28 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
 
 
-class ActorFailed(msgspec.Struct, frozen=True):
+class ActorFailed(RuntimeEvent, frozen=True):
     """An exception ended an incarnation of an actor. Whether it is restarted, its supervisor decides."""
 
     ref: ActorRef[Any]
     error: BaseException
 
 
-class ActorRestarted(msgspec.Struct, frozen=True):
+class ActorRestarted(RuntimeEvent, frozen=True):
     """An actor has begun a new incarnation, with the ref and the mail of the last one."""
 
     ref: ActorRef[Any]
+
+
+class _Subscription:
+    """What one subscriber gets, until it gets nothing more."""
+
+    __slots__ = ("live", "subscriber", "types")
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.types: set[type] = set()
+        self.live = True
 
 
 class EventStream:
@@ -57,8 +74,11 @@ class EventStream:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        self._types: dict[Subscriber, frozenset[type]] = {}
-        self._found: dict[type, tuple[Subscriber, ...]] = {}
+        self._subscriptions: dict[Subscriber, _Subscription] = {}
+        # Only types that somebody wants, so that a subscriber comes and goes at the cost of its own types.
+        self._by_type: dict[type, dict[_Subscription, None]] = {}
+        # By type of event, from those. Weak: types of events may be made at run time.
+        self._found: WeakKeyDictionary[type, tuple[dict[_Subscription, None], ...]] = WeakKeyDictionary()
         self._unsent: deque[object] = deque()
         self._sending = False
 
@@ -71,7 +91,8 @@ class EventStream:
 
         Raises:
             ValueError: no type was given.
-            TypeError: what was given is no type, or the subscriber is not hashable.
+            TypeError: what was given is no type, or one that does not say what its subclasses are, such as
+                a `Protocol` that is not `runtime_checkable`; or the subscriber is not hashable.
         """
         if not event_types:
             raise ValueError(
@@ -81,6 +102,10 @@ class EventStream:
         for event_type in event_types:
             if not isinstance(event_type, type):  # pyright: ignore[reportUnnecessaryIsInstance] - a border
                 raise TypeError(f"subscribe(subscriber, ...) takes types of events, not {event_type!r}")
+            try:
+                issubclass(object, event_type)
+            except Exception as error:
+                raise TypeError(f"{event_type!r} does not say what its subclasses are") from error
         hash(subscriber)
         self._scheduler.call(self._subscribe, subscriber, frozenset(event_types))
 
@@ -97,12 +122,16 @@ class EventStream:
         """Send the event to all who subscribed to its type: to nobody any more after the system's end.
 
         Within a function that has subscribed it is sent after the event that the function was called with.
+
+        Raises:
+            TypeError: the event's type is not hashable, which takes a metaclass of its own.
         """
+        hash(type(event))
         self._scheduler.call(self._publish, event)
 
     def is_wanted(self, event_type: type) -> bool:
         """Whether anybody would get such an event. On the scheduler's thread only."""
-        return bool(self._types) and bool(self._subscribers_of(event_type))
+        return bool(self._by_type) and bool(self._wanted_as(event_type))
 
     def _subscribe(self, subscriber: Subscriber, event_types: frozenset[type]) -> None:
         if isinstance(subscriber, ActorRef):
@@ -110,20 +139,36 @@ class EventStream:
             if not subscriber.is_alive():
                 return
             subscriber.cell.own().subscribed = True
-        self._types[subscriber] = self._types.get(subscriber, frozenset()) | event_types
-        self._found.clear()
+        subscription = self._subscriptions.get(subscriber)
+        if subscription is None:
+            subscription = self._subscriptions[subscriber] = _Subscription(subscriber)
+        subscription.types |= event_types
+        for event_type in event_types:
+            if event_type not in self._by_type:
+                self._by_type[event_type] = {}
+                self._found.clear()
+            self._by_type[event_type][subscription] = None
 
     def _unsubscribe(self, subscriber: Subscriber) -> None:
-        if self._types.pop(subscriber, None) is not None:
-            self._found.clear()
+        subscription = self._subscriptions.pop(subscriber, None)
+        if subscription is None:
+            return
+        subscription.live = False
+        for event_type in subscription.types:
+            of_type = self._by_type[event_type]
+            del of_type[subscription]
+            if not of_type:
+                del self._by_type[event_type]
+                self._found.clear()
 
-    def _subscribers_of(self, event_type: type) -> tuple[Subscriber, ...]:
+    def _wanted_as(self, event_type: type) -> tuple[dict[_Subscription, None], ...]:
+        """The subscriptions to each of the types that such an event is an instance of."""
         found = self._found.get(event_type)
         if found is None:
             found = tuple(
-                subscriber
-                for subscriber, types in self._types.items()
-                if any(issubclass(event_type, wanted) for wanted in types)
+                subscriptions
+                for wanted, subscriptions in self._by_type.items()
+                if _is_subclass(event_type, wanted)
             )
             self._found[event_type] = found
         return found
@@ -145,9 +190,10 @@ class EventStream:
             self._sending = False
 
     def _send(self, event: object) -> None:
-        for subscriber in self._subscribers_of(type(event)):
-            if subscriber not in self._types:
+        for subscription in tuple(dict.fromkeys(chain.from_iterable(self._wanted_as(type(event))))):
+            if not subscription.live:
                 continue  # another one, who got the event before, has unsubscribed it
+            subscriber = subscription.subscriber
             if isinstance(subscriber, ActorRef):
                 self._tell(cast("ActorRef[Any]", subscriber), event)
                 continue
@@ -168,3 +214,13 @@ class EventStream:
             pass
         except pykka.ActorDeadError:  # an actor of another system: those of this one are unsubscribed
             self._unsubscribe(subscriber)
+        except Exception:  # noqa: BLE001 - an injected fault: the publisher is not to blame
+            report(_log.exception, "an event could not be sent", event_type=type(event).__name__)
+
+
+def _is_subclass(event_type: type, wanted: type) -> bool:
+    try:
+        return issubclass(event_type, wanted)
+    except Exception:  # noqa: BLE001 - a hook of the users' own: whoever publishes is not to blame
+        report(_log.exception, "a type of event could not be asked for its subclasses", wanted=repr(wanted))
+        return False

@@ -14,12 +14,12 @@ from time import monotonic
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
 import trio
 
 # They have no public names: tests/runtime/test_watchdog.py fails should the private ones change.
 from trio._core._run import GLOBAL_RUN_CONTEXT, unrolled_run
 
+from runtime.events import RuntimeEvent
 from runtime.owner import Owner, owner_in, slice_frame
 from runtime.ref import ActorRef
 from runtime.reporting import report
@@ -35,7 +35,7 @@ PATIENCE_AT_END_SECONDS = 1.0
 _log = get_logger("runtime")
 
 
-class SchedulerHeld(msgspec.Struct, frozen=True):
+class SchedulerHeld(RuntimeEvent, frozen=True):
     """Something held the scheduler's thread for longer than the limit, and has let go of it."""
 
     ref: ActorRef[Any] | None

@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
 import pykka
 import trio
 
 from runtime.cell import NOT_FOR_USERS
 from runtime.errors import MailboxFullError
-from runtime.events import ActorFailed, ActorRestarted, DeadLetter
+from runtime.events import RuntimeEvent
 from runtime.faults.plan import Crash, Delay, Drop, Duplicate, Fault, FaultPlan, FaultRule, Hang, Seam
+from runtime.idle import IdleTimeout
 from runtime.messages import Ask, Counted, Terminated
 from runtime.reply import Reply, answer, answer_dead, answer_error
 from runtime.timers import Tick, Timers
@@ -39,7 +39,7 @@ __all__ = ["FaultInjected", "Injector", "install"]
 DROPPED = "fault: dropped"
 
 
-class FaultInjected(msgspec.Struct, frozen=True):
+class FaultInjected(RuntimeEvent, frozen=True):
     """A fault has been put in. `occurrence` is the number of this one among those that concern its rule."""
 
     rule: int
@@ -56,7 +56,7 @@ class FaultInjected(msgspec.Struct, frozen=True):
 # Classes of actors that a rule for everybody leaves alone.
 _BY_NAME_ONLY = frozenset({"Supervisor", "ProbeActor"})
 
-_OF_THE_RUNTIME = NOT_FOR_USERS | {Terminated, FaultInjected, DeadLetter, ActorFailed, ActorRestarted}
+_OF_THE_RUNTIME = (*NOT_FOR_USERS, Terminated, IdleTimeout, RuntimeEvent)
 
 
 def install(system: ActorSystem, plan: FaultPlan) -> Injector:
@@ -252,7 +252,7 @@ class _Gate:
     def admit(self, cell: Cell, item: Any, *, placed: bool) -> Any:
         """`Bounds.admit`, on any thread, with the faults of `Seam.SEND`. None: it has been dealt with."""
         message = item.message if type(item) is Ask else item
-        if type(message) in _OF_THE_RUNTIME:
+        if issubclass(type(message), _OF_THE_RUNTIME):
             return self._admit(item, placed=placed)
         match self._injector.decide(Seam.SEND, cell, cast("type[Any]", type(message))):
             case Drop():
@@ -328,7 +328,7 @@ class _Gate:
 
     def deliver(self, handler: Handler, actor: Any, message: Any) -> Any:
         """An interceptor: the faults of `Seam.DELIVER`, `Seam.HANDLER` and `Seam.REPLY`."""
-        if type(message) in _OF_THE_RUNTIME:
+        if issubclass(type(message), _OF_THE_RUNTIME):
             return handler(actor, message)
         cell, kind = self._cell, cast("type[Any]", type(message))
         fault = None if self._is_again(message) else self._injector.decide(Seam.DELIVER, cell, kind)

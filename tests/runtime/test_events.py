@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import weakref
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import trio
@@ -122,6 +123,99 @@ async def test_what_is_not_a_type_cannot_be_subscribed_to(
         system.events.subscribe(ignore, *kinds)
     system.events.publish("text")
     assert await system.spawn(Echo).ask("alive", block=False) == "alive"
+
+
+class Shy(Protocol):
+    """Not to be asked for its subclasses: it is not `runtime_checkable`."""
+
+    def name(self) -> str: ...
+
+
+class Moody(type):
+    """Its classes refuse to be asked for subclasses once they are in a bad mood."""
+
+    bad_mood = False
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        if cls.bad_mood:
+            raise RuntimeError("not now")
+        return super().__subclasscheck__(subclass)
+
+
+async def test_a_protocol_that_cannot_be_asked_for_its_subclasses_is_refused(system: ActorSystem) -> None:
+    with pytest.raises(TypeError, match=r"Shy.* does not say what its subclasses are"):
+        system.events.subscribe(ignore, Shy)
+
+
+async def test_a_type_that_fails_when_it_is_asked_harms_neither_publisher_nor_subscribers(
+    system: ActorSystem,
+) -> None:
+    class Mine(metaclass=Moody):
+        pass
+
+    notes: list[Any] = []
+    system.events.subscribe(ignore, Mine)
+    system.events.subscribe(notes.append, Event)
+    Mine.bad_mood = True
+    event = Event()
+    await trio.to_thread.run_sync(system.events.publish, event)
+    await wait_all_tasks_blocked()
+
+    assert notes == [event]
+
+
+class Unlisted(type):
+    __hash__ = None  # type: ignore[assignment] - that is the point
+
+
+async def test_an_event_of_an_unhashable_type_is_refused_where_it_is_published(system: ActorSystem) -> None:
+    class Strange(metaclass=Unlisted):
+        pass
+
+    with pytest.raises(TypeError, match="unhashable"):
+        await trio.to_thread.run_sync(system.events.publish, Strange())
+
+    assert await system.spawn(Echo).ask("alive", block=False) == "alive"
+
+
+async def test_types_of_events_made_at_run_time_are_let_go(system: ActorSystem) -> None:
+    notes: list[str] = []
+    system.events.subscribe(lambda event: notes.append(type(event).__name__), Event)
+    made: list[weakref.ref[type]] = []
+    for number in range(10):
+        kind = type(f"Made{number}", (Event,), {})
+        made.append(weakref.ref(kind))
+        system.events.publish(kind())
+        del kind
+    gc.collect()
+
+    assert notes == [f"Made{number}" for number in range(10)]
+    assert [kind() for kind in made] == [None] * 10
+
+
+async def test_a_subscriber_that_leaves_has_the_types_of_the_others_looked_for_no_second_time(
+    system: ActorSystem,
+) -> None:
+    class Counting(type):
+        asked = 0
+
+        def __subclasscheck__(cls, subclass: type) -> bool:
+            Counting.asked += 1
+            return super().__subclasscheck__(subclass)
+
+    class Counted(metaclass=Counting):
+        pass
+
+    boxes: list[list[Any]] = [[] for _ in range(100)]
+    subscribers = [box.append for box in boxes]
+    for subscriber in subscribers:
+        system.events.subscribe(subscriber, Counted)
+    Counting.asked = 0
+    for subscriber in subscribers:
+        system.events.publish(Event())
+        system.events.unsubscribe(subscriber)
+
+    assert Counting.asked == 1
 
 
 class Unhashable:

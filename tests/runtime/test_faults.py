@@ -21,6 +21,7 @@ from runtime import (
     IdleTimeout,
     Mailbox,
     Overflow,
+    SchedulerHeld,
     SystemThread,
     Terminated,
     TrioActor,
@@ -744,3 +745,33 @@ async def test_a_system_without_a_plan_has_cells_that_nothing_guards(system: Act
     assert system.faults is None
     assert not cell.guarded
     assert cell.handlers is Echo.handlers_by_type
+
+
+async def test_an_event_whose_sending_crashes_harms_neither_publisher_nor_system() -> None:
+    notes: list[Any] = []
+    plan = FaultPlan((FaultRule(Seam.SEND, Crash(), limit=1),))
+    async with open_system(faults=plan) as system:
+        system.events.subscribe(system.spawn(Recorder, notes), str)
+        await trio.to_thread.run_sync(system.events.publish, "lost")
+        await trio.to_thread.run_sync(system.events.publish, "event")
+        await wait_all_tasks_blocked()
+
+    assert notes == ["event"]
+
+
+async def test_what_the_runtime_publishes_and_says_is_left_alone(clock: ManualClock) -> None:
+    class Idle(Recorder):
+        def on_start(self) -> None:
+            self.set_idle_timeout(3)
+
+    notes: list[Any] = []
+    held = SchedulerHeld(None, None, "task", 1.0, "")
+    rules = tuple(FaultRule(seam, Drop()) for seam in (Seam.SEND, Seam.DELIVER))
+    async with open_system(faults=FaultPlan(rules)) as system:
+        ref = system.spawn(Idle, notes)
+        system.events.subscribe(ref, SchedulerHeld)
+        system.events.publish(held)
+        await clock.advance(4)
+
+    assert notes == [held, IdleTimeout(3)]
+    assert system.dead_letters == 0
