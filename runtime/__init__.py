@@ -3,7 +3,7 @@
 from runtime.actor import TrioActor
 from runtime.bounds import Mailbox, Overflow
 from runtime.dispatch import handles
-from runtime.embed import HostQueue, SystemThread, start_system
+from runtime.embed import HostQueue, SystemOptions, SystemThread, start_system
 from runtime.errors import (
     ActorKilledError,
     BlockingCallError,
@@ -24,8 +24,9 @@ from runtime.observer import Observer
 from runtime.offload import OffloadStatistics, offload_statistics, run_blocking, run_killable
 from runtime.ref import ActorRef
 from runtime.reply import Reply
+from runtime.scheduler import Pace
 from runtime.statistics import Statistics
-from runtime.system import ActorSystem, open_system
+from runtime.system import ActorSystem, current_system, open_system
 from runtime.tasks import ChildTask
 from runtime.telemetry import add_actor, get_logger
 from runtime.timers import Timers
@@ -53,12 +54,14 @@ __all__ = [
     "Observer",
     "OffloadStatistics",
     "Overflow",
+    "Pace",
     "Reply",
     "SchedulerHeld",
     "Slices",
     "Statistics",
     "SystemClosedError",
     "SystemFailedError",
+    "SystemOptions",
     "SystemThread",
     "Terminated",
     "Timers",
@@ -67,6 +70,7 @@ __all__ = [
     "TrioActor",
     "WorkerDiedError",
     "add_actor",
+    "current_system",
     "get_logger",
     "handles",
     "inspect",

@@ -10,43 +10,47 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from types import TracebackType
-from typing import Generic, Self, TypeVar, TypeVarTuple
+from typing import Generic, Self, TypedDict, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
 from runtime.errors import BlockingCallError, SystemClosedError
+from runtime.faults import FaultPlan
 from runtime.observer import Observer
 from runtime.reply import refuse_to_block
+from runtime.scheduler import Pace
 from runtime.system import ActorSystem, offer_as_default, open_system, withdraw_as_default
 
-__all__ = ["HostQueue", "SystemThread", "start_system"]
+__all__ = ["HostQueue", "SystemOptions", "SystemThread", "start_system"]
 
 R = TypeVar("R")
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+class SystemOptions(TypedDict, total=False):
+    """What `open_system` takes; what is not given is as there."""
+
+    shutdown_budget_seconds: float
+    handler_limit_seconds: float | None
+    observer: Observer | None
+    pace: Pace | None
+    faults: FaultPlan | None
+
+
 class SystemThread:
-    """An actor system in a background thread. `stop` may also be called by hand.
+    """An actor system in a background thread. The options are those of `open_system`.
 
     `with` blocks the calling thread while the system starts and stops; `async with`, for asyncio, does
     not block the loop. Both start it unless it has been started, so `async with SystemThread() as host`
-    does it all.
+    does it all. `stop` may also be called by hand.
 
     While it runs it is also what `TrioActor.start()` uses where no other system is current. The thread is a
     daemon: a host that forgets to stop it can still exit, without an orderly stop.
     """
 
-    def __init__(
-        self,
-        *,
-        shutdown_budget_seconds: float = 10.0,
-        handler_limit_seconds: float | None = 0.5,
-        observer: Observer | None = None,
-    ) -> None:
-        self._shutdown_budget_seconds = shutdown_budget_seconds
-        self._handler_limit_seconds = handler_limit_seconds
-        self._observer = observer
+    def __init__(self, **options: Unpack[SystemOptions]) -> None:
+        self._open = open_system(**options)
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._stop_requested: trio.Event | None = None
@@ -114,11 +118,7 @@ class SystemThread:
             self._ended.set_result(None)
 
     async def _serve(self) -> None:
-        async with open_system(
-            shutdown_budget_seconds=self._shutdown_budget_seconds,
-            handler_limit_seconds=self._handler_limit_seconds,
-            observer=self._observer,
-        ) as system:
+        async with self._open as system:
             self._system = system
             self._token = trio.lowlevel.current_trio_token()
             self._stop_requested = trio.Event()
@@ -184,22 +184,13 @@ async def _until_done(future: concurrent.futures.Future[None]) -> None:
         raise cancelled
 
 
-def start_system(
-    *,
-    shutdown_budget_seconds: float = 10.0,
-    handler_limit_seconds: float | None = 0.5,
-    observer: Observer | None = None,
-) -> SystemThread:
+def start_system(**options: Unpack[SystemOptions]) -> SystemThread:
     """Start an actor system in a background thread, for synchronous and asyncio hosts.
 
-    Until it stops it is also what `TrioActor.start()` uses where no other system is current. The arguments
-    are those of `open_system`.
+    Until it stops it is also what `TrioActor.start()` uses where no other system is current. The options
+    are those of `open_system`, with the same defaults.
     """
-    thread = SystemThread(
-        shutdown_budget_seconds=shutdown_budget_seconds,
-        handler_limit_seconds=handler_limit_seconds,
-        observer=observer,
-    )
+    thread = SystemThread(**options)
     thread.start()
     return thread
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
 import subprocess
 import sys
 import threading
@@ -19,14 +20,17 @@ from runtime import (
     ActorRef,
     BlockingCallError,
     NoActorSystemError,
+    Pace,
     SystemClosedError,
     SystemFailedError,
+    SystemOptions,
     SystemThread,
     TrioActor,
     open_system,
     start_system,
 )
 from runtime.embed import HostQueue
+from runtime.faults import Drop, FaultPlan, FaultRule, Seam
 from tests.runtime.samples import Echo, Obedient, Recorder
 
 PROJECT = Path(__file__).parents[2]
@@ -42,6 +46,26 @@ def test_a_started_system_serves_threads_until_it_is_stopped() -> None:
     assert notes == ["told"]
     assert not ref.is_alive()
     assert threading.active_count() == threads
+
+
+def test_the_options_of_a_system_are_the_same_in_every_host() -> None:
+    options = inspect.signature(open_system).parameters
+
+    assert SystemOptions.__annotations__.keys() == options.keys()
+    with pytest.raises(TypeError, match="patience"):
+        SystemThread(patience=1)  # pyright: ignore[reportCallIssue] - what a checker would not let pass
+
+
+def test_a_started_system_takes_faults_and_a_pace() -> None:
+    class OneAtATime(Pace):
+        messages_per_slice = 1
+
+    drop_all = FaultPlan((FaultRule(Seam.SEND, Drop()),))
+    with start_system(faults=drop_all, pace=OneAtATime(), handler_limit_seconds=None) as host:
+        host.system.spawn(Echo).tell("dropped")
+        assert host.system.scheduler.messages_per_slice == 1
+
+    assert host.system.dead_letters == 1
 
 
 def test_start_uses_the_started_system_while_it_runs() -> None:
