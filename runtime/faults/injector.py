@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
@@ -53,8 +53,8 @@ class FaultInjected(RuntimeEvent, frozen=True):
     occurrence: int
 
 
-# Classes of actors that a rule for everybody leaves alone.
-_BY_NAME_ONLY = frozenset({"Supervisor", "ProbeActor"})
+# Classes of actors that a rule for everybody leaves alone. By name: their layers are above this one.
+_BY_NAME_ONLY = frozenset({"runtime.supervision.supervisor.Supervisor", "runtime.testing.probe.ProbeActor"})
 
 _OF_THE_RUNTIME = (*NOT_FOR_USERS, Terminated, IdleTimeout, RuntimeEvent)
 
@@ -174,7 +174,7 @@ class _Rule:
         self.occurrences = 0
         self.taken = 0
         self._chance = random.Random(f"rule {index} of {seed}")  # noqa: S311 - reproducible, as it should be
-        self._concerned: dict[type, bool] = {}
+        self._concerned: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
     def concerns(self, cell: Cell, message_names: tuple[str, ...]) -> bool:
         rule = self.rule
@@ -185,8 +185,10 @@ class _Rule:
         actor_class = cell.actor_class
         concerned = self._concerned.get(actor_class)
         if concerned is None:
-            names = _names_of(actor_class)
-            concerned = _BY_NAME_ONLY.isdisjoint(names) if rule.actor is None else rule.actor in names
+            if rule.actor is None:
+                concerned = not any(_full_name(base) in _BY_NAME_ONLY for base in actor_class.__mro__)
+            else:
+                concerned = rule.actor in _names_of(actor_class)
             self._concerned[actor_class] = concerned
         return concerned
 
@@ -212,8 +214,13 @@ class _Gate:
         self._cell = cell
         self._bounds = cell.belongings.bounds
         self._held: dict[Alarm, Any] = {}
-        self._waiting: dict[pykka.Future[Any], None] = {}  # askers, for what has been lost
-        self._coming_again: Counter[int] = Counter()  # by id of the message
+        # Askers, for what has been lost, each until it is settled; of a future of pykka's own nobody learns
+        # when it is, and whoever waits for it keeps it.
+        self._waiting: dict[Reply[Any], None] = {}
+        self._waiting_elsewhere: weakref.WeakSet[pykka.Future[Any]] = weakref.WeakSet()
+        # Answers that pass by here: an actor that forgets one it has deferred must not cut the asker off.
+        self._passing: dict[Reply[Any], None] = {}
+        self._coming_again: dict[int, int] = {}  # how often, by id of the message
         self._closed = False
 
     # --- in place of the bounds ---------------------------------------------------------------------
@@ -243,8 +250,9 @@ class _Gate:
         for alarm, item in held.items():
             alarm.cancel()
             self._cell.refuse(item)
-        waiting, self._waiting = self._waiting, {}
-        for reply in waiting:
+        waiting = (*self._waiting, *self._waiting_elsewhere)
+        self._waiting_elsewhere.clear()
+        for reply in waiting:  # and leaves, once it is settled
             answer_dead(reply, f"{self._cell} stopped before it answered")
         if self._bounds is not None:
             self._bounds.close()
@@ -309,8 +317,15 @@ class _Gate:
         """An asker to whom nothing comes: it learns of the actor's end at least."""
         if self._closed:
             answer_dead(reply, f"{self._cell} stopped before it answered")
+        elif not isinstance(reply, Reply):
+            self._waiting_elsewhere.add(reply)
         else:
             self._waiting[reply] = None
+            if not reply.subscribe(self._wait_no_more):
+                self._wait_no_more(reply)
+
+    def _wait_no_more(self, reply: Reply[Any]) -> None:
+        self._waiting.pop(reply, None)
 
     def _hold(self, seconds: float, item: Any) -> None:
         if self._closed:
@@ -363,15 +378,15 @@ class _Gate:
 
     def _again(self, message: Any, reply: pykka.Future[Any] | None) -> Any:
         """The item by which the message comes again, without another fault of its delivery."""
-        self._coming_again[id(message)] += 1
+        self._coming_again[id(message)] = self._coming_again.get(id(message), 0) + 1
         return message if reply is None else Ask(message, reply)
 
     def _is_again(self, message: Any) -> bool:
         # The mail keeps the message, and with it its id. Of two that are one object either may go first.
-        if not self._coming_again[id(message)]:
-            return False
-        self._coming_again -= Counter({id(message): 1})
-        return True
+        times = self._coming_again.pop(id(message), 0)
+        if times > 1:
+            self._coming_again[id(message)] = times - 1
+        return times > 0
 
     def _crash_after(self, crash: Crash, handler: Handler, actor: Any, message: Any) -> Any:
         result = handler(actor, message)
@@ -390,9 +405,11 @@ class _Gate:
         """A reply that passes its outcome on to this one, unless the plan has it otherwise."""
 
         def settled(inner: Reply[Any]) -> None:
+            self._passing.pop(inner, None)
             self._on_scheduler(self._pass_on, inner, reply, kind)
 
         inner: Reply[Any] = Reply()
+        self._passing[inner] = None
         inner.subscribe(settled)
         return inner
 
@@ -413,7 +430,6 @@ class _Gate:
 
     def _answer_later(self, seconds: float, inner: Reply[Any], reply: pykka.Future[Any]) -> None:
         def let_go() -> None:
-            self._waiting.pop(reply, None)
             _copy_outcome(inner, reply)
 
         self._keep_waiting(reply)
@@ -484,6 +500,10 @@ def _rules_at(seam: Seam, plan: FaultPlan) -> tuple[_Rule, ...]:
     return tuple(
         _Rule(index, rule, plan.seed) for index, rule in enumerate(plan.rules) if rule.seam is seam
     )
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _names_of(cls: type) -> tuple[str, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -775,3 +778,61 @@ async def test_what_the_runtime_publishes_and_says_is_left_alone(clock: ManualCl
 
     assert notes == [held, IdleTimeout(3)]
     assert system.dead_letters == 0
+
+
+async def test_an_actor_class_of_a_users_that_is_called_like_one_of_ours_is_concerned() -> None:
+    mine = type("Supervisor", (Recorder,), {})
+    notes: list[Any] = []
+    async with open_system(faults=FaultPlan((FaultRule(Seam.DELIVER, Drop()),))) as system:
+        system.spawn(mine, notes).tell("lost")
+        await wait_all_tasks_blocked()
+
+        assert notes == []
+        assert system.dead_letters == 1
+
+
+async def test_a_dropped_ask_is_kept_until_its_time_is_over(clock: ManualClock) -> None:
+    plan = FaultPlan((FaultRule(Seam.SEND, Drop()),))
+    async with open_system(faults=plan) as system:
+        ref = system.spawn(Echo)
+        reply = ref.ask("lost", block=False, timeout=2)
+        kept = weakref.ref(reply)
+        await clock.advance(1)
+        assert not reply.done
+        del reply
+        gc.collect()
+        assert kept() is not None
+
+        await clock.advance(2)
+        gc.collect()
+        assert kept() is None
+
+
+async def test_who_asked_an_actor_that_defers_and_forgets_is_answered_at_its_end() -> None:
+    def forget(actor: Obedient) -> None:
+        actor.defer()
+
+    plan = FaultPlan((FaultRule(Seam.REPLY, Drop(), message="str"),))
+    async with open_system(faults=plan) as system:
+        ref = system.spawn(Obedient)
+        reply = ref.ask(forget, block=False)
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert not reply.done
+        await ref.stop(block=False)
+
+    with pytest.raises(pykka.ActorDeadError):
+        await reply
+
+
+async def test_each_of_many_messages_that_come_twice_comes_twice() -> None:
+    notes: list[Any] = []
+    plan = FaultPlan((FaultRule(Seam.DELIVER, Duplicate()),))
+    async with open_system(faults=plan) as system:
+        ref = system.spawn(Recorder, notes)
+        for _ in range(3):
+            ref.tell("same")
+        ref.tell("other")
+        await wait_all_tasks_blocked()
+
+    assert Counter(notes) == {"same": 6, "other": 2}
