@@ -30,6 +30,13 @@ class Observer:
     Given to `open_system` or `start_system`. The methods are called on the scheduler's thread, in the end
     of a system perhaps on another one; they must be quick. What they raise is logged, a few times a minute,
     and disturbs nobody. Times are trio's, in seconds.
+
+    For tracing, open a span in `message_started` and close it in `message_handled`. Both are called in the
+    context of the actor, and so is the handler in between: a context variable that is set in the first is
+    seen by the handler, by the child tasks that it starts, and by the second, which resets it. One actor
+    handles one message at a time: its ref tells the spans apart. Nothing is called when a message is sent,
+    which would cost every `tell` of every system; what the spans of two actors have to do with each other
+    travels in the message, in a field of its own that the sender fills in and `message_started` reads.
     """
 
     def actor_started(self, ref: ActorRef[Any], /) -> None:
@@ -44,13 +51,18 @@ class Observer:
     def actor_ended(self, ref: ActorRef[Any], reason: BaseException | None, /) -> None:
         """An actor is dead. `reason` is None after an orderly stop."""
 
+    def message_started(self, ref: ActorRef[Any], message: Any, /) -> None:
+        """A handler is about to be called with this message, which belongs to the actor: only read it.
+
+        If neither this nor `message_handled` is overridden, nothing is done per message.
+        """
+
     def message_handled(
         self, ref: ActorRef[Any], message_type: type[Any], seconds: float, error: BaseException | None, /
     ) -> None:
         """A handler has ended, an async one after so many seconds of waiting and work.
 
-        `error` is what left it: an answer to the asker, a failure of the actor, or `trio.Cancelled`. If
-        this is not overridden, nothing is done per message.
+        `error` is what left it: an answer to the asker, a failure of the actor, or `trio.Cancelled`.
         """
 
     def dead_letter(self, recipient: ActorRef[Any] | None, message_type: type[Any], reason: str, /) -> None:
@@ -62,7 +74,9 @@ class Observation(HandlerTimer):
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._sees_messages = type(observer).message_handled is not Observer.message_handled
+        cls = type(observer)
+        self._sees_starts = cls.message_started is not Observer.message_started
+        self._sees_messages = self._sees_starts or cls.message_handled is not Observer.message_handled
         self._throttle = LogThrottle(lines=10, window_seconds=60.0, clock=time.monotonic)
 
     def subscribe(self, events: EventStream) -> None:
@@ -82,6 +96,10 @@ class Observation(HandlerTimer):
 
     def ended(self, cell: Cell) -> None:
         self._tell(self._observer.actor_ended, _ref_of(cell), cell.belongings.reason)
+
+    def begun(self, cell: Cell, message: Any) -> None:
+        if self._sees_starts:
+            self._tell(self._observer.message_started, _ref_of(cell), message)
 
     def handled(self, cell: Cell, message: Any, seconds: float, error: BaseException | None) -> None:
         message_type = cast("type[Any]", type(message))

@@ -23,7 +23,11 @@ class Statistics(msgspec.Struct, frozen=True):
     tasks: int
     """Child tasks that have not ended."""
     timers: int
-    """What is due some time: timers of actors, idle timeouts, and deadlines of ending child actors."""
+    """What is due some time.
+
+    Timers of actors, also the backoff of supervisors; idle timeouts; the timeouts of asks that are not
+    answered yet; the deadlines of ending child actors; what faults hold back.
+    """
     spawned: int
     """Actors that were ever started."""
     messages_handled: int

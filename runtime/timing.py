@@ -16,7 +16,14 @@ __all__ = ["HandlerTimer"]
 
 
 class HandlerTimer:
-    """An interceptor that is told of every handler when it has ended. For `Cell.intercept`."""
+    """An interceptor that is told of every handler, before it begins and when it has ended.
+
+    For `Cell.intercept`. Each `begun` is followed by one `handled`, in the same context, unless the whole
+    run is thrown away in between.
+    """
+
+    def begun(self, cell: Cell, message: Any) -> None:
+        """A handler is about to be called. Must not raise."""
 
     def handled(self, cell: Cell, message: Any, seconds: float, error: BaseException | None) -> None:
         """A handler has ended, an async one also by being cancelled. Must not raise."""
@@ -24,6 +31,7 @@ class HandlerTimer:
 
     def __call__(self, handler: Handler, actor: Any, message: Any) -> Any:
         cell: Cell = actor._cell
+        self.begun(cell, message)
         began = trio.current_time()
         try:
             result = handler(actor, message)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from contextvars import ContextVar, Token
+from typing import Any, NamedTuple
 
 import pytest
 import trio
@@ -225,3 +226,94 @@ def test_a_system_in_a_thread_is_observed_as_well(notes: Notes) -> None:
         ref.ask("anything")
 
     assert [what for what, *_ in notes.about(ref)] == ["started", "handled", "ended"]
+
+
+class Order(NamedTuple):
+    """A message that carries the span of its sender."""
+
+    function: Callable[[Obedient], Any]
+    parent: str | None = None
+
+
+span: ContextVar[str | None] = ContextVar("span", default=None)
+
+
+class Tracing(Observer):
+    """Opens a span around each handler: a child of the one that the message carries."""
+
+    def __init__(self) -> None:
+        self.open: dict[ActorRef[Any], Token[str | None]] = {}
+        self.closed: list[str | None] = []
+
+    def message_started(self, ref: ActorRef[Any], message: Any, /) -> None:
+        name = message.function.__name__
+        self.open[ref] = span.set(name if message.parent is None else f"{message.parent}/{name}")
+
+    def message_handled(
+        self,
+        ref: ActorRef[Any],
+        message_type: type[Any],  # noqa: ARG002 - the signature is the observer's
+        seconds: float,  # noqa: ARG002
+        error: BaseException | None,  # noqa: ARG002
+        /,
+    ) -> None:
+        self.closed.append(span.get())
+        span.reset(self.open.pop(ref))
+
+
+class Traced(Obedient):
+    """Takes orders."""
+
+    def on_receive(self, message: Any) -> Any:
+        return message.function(self)
+
+
+async def test_a_span_goes_around_each_handler_and_on_to_whom_it_tells(autojump_clock: MockClock) -> None:
+    seen: list[str | None] = []
+
+    def leaf(_: Obedient) -> None:
+        seen.append(span.get())
+
+    async def branch(_: Obedient) -> None:
+        await trio.sleep(3)
+        seen.append(span.get())
+        second.tell(Order(leaf, span.get()))
+
+    async def work() -> None:
+        seen.append(span.get())
+
+    def root(actor: Obedient) -> None:
+        actor.spawn(work)
+        third.tell(Order(branch, span.get()))
+
+    def between(_: Obedient) -> None:
+        raise KeyError(span.get())
+
+    tracing = Tracing()
+    async with open_system(observer=tracing) as system:
+        first, second, third = (system.spawn(Traced) for _ in range(3))
+        first.tell(Order(root))
+        await trio.sleep(1)
+        with pytest.raises(KeyError, match="between"):
+            await second.ask(Order(between), block=False)
+        await trio.sleep(3)
+        first.tell(Order(leaf))
+        await wait_all_tasks_blocked()
+
+    assert seen == ["root", "root/branch", "root/branch/leaf", "leaf"]
+    assert tracing.closed == ["root", "between", "root/branch", "root/branch/leaf", "leaf"]
+    assert tracing.open == {}
+    assert autojump_clock.current_time() == 4
+
+
+async def test_an_observer_that_fails_before_a_handler_does_not_keep_it_from_running(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Clumsy(Observer):
+        def message_started(self, ref: ActorRef[Any], message: Any, /) -> None:
+            raise SystemExit(f"{ref} {message}")
+
+    async with open_system(observer=Clumsy()) as system:
+        assert await system.spawn(Echo).ask("handled", block=False) == "handled"
+
+    assert [record.getMessage() for record in caplog.records] == ["an observer failed"]
