@@ -21,8 +21,8 @@ from runtime.owner import message_type_of
 from runtime.ref import ActorRef
 from runtime.reply import Reply, answer, answer_error
 from runtime.reporting import report
+from runtime.spans import Spans
 from runtime.telemetry import get_logger
-from runtime.timing import HandlerTimer
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -111,7 +111,7 @@ def trace(ref: ActorRef[Any], listener: Callable[[TraceEntry], object]) -> Trace
     return Trace(ref, listener)
 
 
-class Trace(HandlerTimer):
+class Trace(Spans):
     """A listener at work. Made by `trace`."""
 
     def __init__(self, ref: ActorRef[Any], listener: Callable[[TraceEntry], object]) -> None:

@@ -10,8 +10,8 @@ from runtime.dead_letters import LogThrottle
 from runtime.events import ActorFailed, ActorRestarted, DeadLetter
 from runtime.ref import ActorRef
 from runtime.reporting import report
+from runtime.spans import Spans
 from runtime.telemetry import get_logger
-from runtime.timing import HandlerTimer
 
 if TYPE_CHECKING:
     from runtime.cell import Cell
@@ -69,7 +69,7 @@ class Observer:
         """A message was handled by nobody."""
 
 
-class Observation(HandlerTimer):
+class Observation(Spans):
     """An observer at its place in one system. What it raises stays here."""
 
     def __init__(self, observer: Observer) -> None:

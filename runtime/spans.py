@@ -1,4 +1,4 @@
-"""Measures handlers: how long each one took, and how it ended."""
+"""Spans: when each handler of an actor begins, how long it takes, and how it ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from runtime.cell import Cell
     from runtime.dispatch import Handler
 
-__all__ = ["HandlerTimer"]
+__all__ = ["Spans"]
 
 
-class HandlerTimer:
+class Spans:
     """An interceptor that is told of every handler, before it begins and when it has ended.
 
     For `Cell.intercept`. Each `begun` is followed by one `handled`, in the same context, unless the whole
