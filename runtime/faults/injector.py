@@ -98,8 +98,6 @@ class Injector:
         """Put in no more faults. Those that are under way, such as a delay, take their course."""
         self._stopped = True
 
-    # --- for the runtime ----------------------------------------------------------------------------
-
     def adopt(self, cell: Cell) -> None:
         """Stand in the way of a new actor's mail, and around its handlers."""
         gate = _Gate(self, cell)
@@ -223,8 +221,6 @@ class _Gate:
         self._coming_again: dict[int, int] = {}  # how often, by id of the message
         self._closed = False
 
-    # --- in place of the bounds ---------------------------------------------------------------------
-
     def place(self) -> Reply[None] | None:
         return None if self._bounds is None else self._bounds.place()
 
@@ -338,8 +334,6 @@ class _Gate:
         assert self._cell.scheduler is not None
         alarm = self._cell.scheduler.alarms.set(seconds, let_go)
         self._held[alarm] = item
-
-    # --- around the handlers ------------------------------------------------------------------------
 
     def deliver(self, handler: Handler, actor: Any, message: Any) -> Any:
         """An interceptor: the faults of `Seam.DELIVER`, `Seam.HANDLER` and `Seam.REPLY`."""

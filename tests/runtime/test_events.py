@@ -401,9 +401,6 @@ def envelope(message: object) -> Any:
     return Envelope(message)
 
 
-# --- ActorFailed --------------------------------------------------------------------------------------
-
-
 async def test_an_actor_that_fails_is_announced_and_one_that_stops_is_not(system: ActorSystem) -> None:
     notes: list[Any] = []
     system.events.subscribe(notes.append, ActorFailed)
@@ -433,9 +430,6 @@ async def test_an_actor_that_fails_on_the_news_of_failures_fails_once(system: Ac
 
     assert len(events) == 4
     assert not any(ref.is_alive() for ref in nervous)
-
-
-# --- dead letters -------------------------------------------------------------------------------------
 
 
 async def test_dead_letters_say_who_did_not_get_what_and_why(system: ActorSystem) -> None:
@@ -631,9 +625,6 @@ async def test_a_host_whose_logging_is_broken_keeps_its_actors(system: ActorSyst
 
     assert system.dead_letters == 1
     assert await system.spawn(Echo).ask("alive", block=False) == "alive"
-
-
-# --- the throttle -------------------------------------------------------------------------------------
 
 
 class Clock:

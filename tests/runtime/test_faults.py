@@ -137,9 +137,6 @@ def scene_with(
 TESTED: set[tuple[Seam, type[Fault]]] = set()
 
 
-# --- the way into the mailbox -------------------------------------------------------------------------
-
-
 @scene_with(Seam.SEND, Drop())
 async def test_a_message_that_is_dropped_on_its_way_is_a_dead_letter(scene: Scene) -> None:
     scene.ref.tell("lost")
@@ -214,9 +211,6 @@ async def test_an_ask_that_crashes_on_its_way_has_the_error_for_an_answer(scene:
     assert scene.notes == []
 
 
-# --- out of the mailbox -------------------------------------------------------------------------------
-
-
 @scene_with(Seam.DELIVER, Drop())
 async def test_a_message_that_is_dropped_before_its_handler_is_a_dead_letter(scene: Scene) -> None:
     reply = scene.ref.ask("lost", block=False)
@@ -255,9 +249,6 @@ async def test_a_delivery_that_crashes_fails_the_actor_before_its_handler(scene:
 
     assert await scene.after(0) == ["failed"]
     assert [letter.message for letter in scene.letters] == ["unseen"]
-
-
-# --- the handler --------------------------------------------------------------------------------------
 
 
 @scene_with(Seam.HANDLER, Delay(5.0))
@@ -301,9 +292,6 @@ async def test_a_handler_that_hangs_is_ended_by_a_kill(scene: Scene) -> None:
         await reply
 
 
-# --- the answer ---------------------------------------------------------------------------------------
-
-
 @scene_with(Seam.REPLY, Drop())
 async def test_an_answer_that_is_dropped_never_comes(scene: Scene) -> None:
     first, second = scene.ref.ask("first", block=False), scene.ref.ask("second", block=False)
@@ -336,9 +324,6 @@ async def test_an_answer_that_crashes_is_an_error_and_fails_nobody(scene: Scene)
     assert scene.ref.is_alive()
 
 
-# --- timers -------------------------------------------------------------------------------------------
-
-
 @scene_with(Seam.TIMER, Drop())
 async def test_a_timer_that_is_dropped_does_not_ring_and_a_periodic_one_goes_on(scene: Scene) -> None:
     scene.ref.tell("periodic")
@@ -365,9 +350,6 @@ async def test_a_delayed_timer_that_is_cancelled_does_not_ring(scene: Scene) -> 
     assert await scene.after(1000) == ["timer", "cancel"]
 
 
-# --- tasks --------------------------------------------------------------------------------------------
-
-
 @scene_with(Seam.TASK, Delay(5.0))
 async def test_a_task_that_is_delayed_begins_later(scene: Scene) -> None:
     scene.ref.tell("task")
@@ -389,9 +371,6 @@ async def test_a_task_that_hangs_ends_with_its_actor(scene: Scene) -> None:
 
     assert await scene.after(1000) == ["task"]
     assert await scene.ref.stop(block=False) is True
-
-
-# --- the table, and what is not in it -----------------------------------------------------------------
 
 
 def test_each_fault_at_each_seam_is_tested() -> None:
@@ -445,9 +424,6 @@ def test_a_plan_travels_as_json() -> None:
     )
 
     assert msgspec.json.decode(msgspec.json.encode(plan), type=FaultPlan) == plan
-
-
-# --- whom a rule concerns -----------------------------------------------------------------------------
 
 
 class Prompt(str):
@@ -543,9 +519,6 @@ async def test_what_the_runtime_itself_says_is_never_touched() -> None:
     assert notes == [Terminated(watched, None)]
 
 
-# --- the account --------------------------------------------------------------------------------------
-
-
 async def test_each_fault_is_recorded_and_published(system: ActorSystem) -> None:
     published: list[FaultInjected] = []
     injector = install(system, FaultPlan((FaultRule(Seam.SEND, Drop(), message="int", nth=2),)))
@@ -588,9 +561,6 @@ async def test_an_actor_that_listens_to_faults_does_not_cause_some() -> None:
         await wait_all_tasks_blocked()
 
     assert [type(note) for note in notes] == [FaultInjected]
-
-
-# --- bounds, idle timeouts, restarts ------------------------------------------------------------------
 
 
 class Bounded(Recorder):
@@ -674,9 +644,6 @@ async def test_an_ask_that_was_dropped_between_two_incarnations_is_answered_at_t
         assert not reply.done
 
     assert reply.done
-
-
-# --- seeds --------------------------------------------------------------------------------------------
 
 
 async def lossy_conversation(plan_seed: int) -> tuple[list[Any], tuple[FaultInjected, ...]]:

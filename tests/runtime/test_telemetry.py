@@ -51,8 +51,6 @@ def test_an_exception_stays_with_its_record(caplog: pytest.LogCaptureFixture) ->
     assert record.exc_info[0] is ValueError
 
 
-# --- who speaks -------------------------------------------------------------------------------------
-
 log = get_logger("test")
 
 
