@@ -14,6 +14,7 @@ from runtime.errors import (
     SystemClosedError,
     SystemFailedError,
     WorkerDiedError,
+    WrongPlaceError,
 )
 from runtime.events import ActorFailed, ActorRestarted, DeadLetter, EventStream
 from runtime.idle import IdleTimeout
@@ -69,6 +70,7 @@ __all__ = [
     "TraceEntry",
     "TrioActor",
     "WorkerDiedError",
+    "WrongPlaceError",
     "add_actor",
     "current_system",
     "get_logger",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from _thread import get_ident
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, ClassVar, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack
@@ -12,9 +14,9 @@ import pykka
 from pykka._envelope import Envelope  # what other kinds of actors take; it has no public name
 
 from runtime.bounds import Mailbox
-from runtime.cell import Cell, Inbox, cell_for, cell_of
+from runtime.cell import Cell, Inbox, cell_for, cell_of, make_actor
 from runtime.dispatch import Handlers
-from runtime.errors import MailboxFullError, SystemClosedError
+from runtime.errors import MailboxFullError, SystemClosedError, WrongPlaceError
 from runtime.idle import IdleWatch
 from runtime.life import NOT_WORKING
 from runtime.messages import ActorStop
@@ -87,7 +89,7 @@ class TrioActor(pykka.Actor):
             NoActorSystemError: there is none.
         """
         system = current_system()
-        actor = cls(*args, **kwargs)
+        actor = make_actor(cls, *args, **kwargs)
         cell = cell_of(actor)
         ref = actor.actor_ref
         cell.own().in_pykka_registry = True
@@ -158,10 +160,25 @@ class TrioActor(pykka.Actor):
 
     @property
     def system(self) -> ActorSystem:
-        """The system that this actor runs in."""
+        """The system that this actor runs in.
+
+        Raises:
+            WrongPlaceError: it has not been started.
+        """
         system = self._cell.system
-        assert system is not None, "the actor has not been started"
+        if system is None:
+            raise WrongPlaceError(f"{self} runs in no system before its start: use on_start, not __init__")
         return system
+
+    def _cell_here(self) -> Cell:
+        """The cell, for what belongs to a running actor and to the scheduler's thread.
+
+        Raises:
+            WrongPlaceError: the actor has not been started, or this is another thread.
+        """
+        if self.system.scheduler.thread_id != get_ident():
+            raise WrongPlaceError(f"this is not the thread of {self}: tell the actor to do it")
+        return self._cell
 
     def spawn(self, function: Callable[[Unpack[Ts]], Awaitable[object]], *args: *Ts) -> ChildTask:
         """Run `function(*args)` in a trio task that this actor owns.
@@ -171,9 +188,10 @@ class TrioActor(pykka.Actor):
         actor.
 
         Raises:
-            SystemClosedError: the system is stopping.
+            SystemClosedError: this actor or the system is ending.
+            WrongPlaceError: before the start, or on another thread.
         """
-        return self.system.run_child(self._cell, function, args)
+        return self.system.run_child(self._cell_here(), function, args)
 
     def pipe(
         self,
@@ -188,7 +206,8 @@ class TrioActor(pykka.Actor):
         cancelled has none. `as_message` runs in the task.
 
         Raises:
-            SystemClosedError: the system is stopping.
+            SystemClosedError: this actor or the system is ending.
+            WrongPlaceError: before the start, or on another thread.
         """
 
         async def run() -> None:
@@ -199,7 +218,7 @@ class TrioActor(pykka.Actor):
                 result = outcome.Error(error)
             self._cell.post(as_message(result))
 
-        return self.system.run_child(self._cell, run, ())
+        return self.system.run_child(self._cell_here(), run, ())
 
     def send(self, ref: pykka.ActorRef[Any] | None, message: Any) -> None:
         """`ref.tell(message)` for handlers: a dead actor, None or a full mailbox makes it a dead letter."""
@@ -223,11 +242,10 @@ class TrioActor(pykka.Actor):
         reply, cell.asked = cell.asked, None
         if reply is not None:
             belongings = cell.own()
+            # Weakly: whom it is no answer for any more needs to hear of no end either.
             if belongings.deferred is None:
-                belongings.deferred = set()
+                belongings.deferred = weakref.WeakSet()
             belongings.deferred.add(reply)
-            if isinstance(reply, Reply) and not reply.subscribe(belongings.deferred.discard):
-                belongings.deferred.discard(reply)
         return reply
 
     def forward(
@@ -254,8 +272,12 @@ class TrioActor(pykka.Actor):
 
     @property
     def timers(self) -> Timers:
-        """Messages to itself, later: see `Timers`."""
-        belongings = self._cell.own()
+        """Messages to itself, later: see `Timers`.
+
+        Raises:
+            WrongPlaceError: before the start, or on another thread.
+        """
+        belongings = self._cell_here().own()
         if belongings.timers is None:
             faults = self.system.faults
             belongings.timers = Timers(self._cell) if faults is None else faults.timers_of(self._cell)
@@ -268,10 +290,11 @@ class TrioActor(pykka.Actor):
 
         Raises:
             ValueError: `seconds` is not more than 0. The timeout stays what it was.
+            WrongPlaceError: before the start, or on another thread.
         """
         if seconds is not None and not seconds > 0:
             raise ValueError(f"an idle timeout must be more than 0 seconds, not {seconds}")
-        cell = self._cell
+        cell = self._cell_here()
         belongings = cell.own()
         if belongings.idle_watch is not None:
             belongings.idle_watch.cancel()
@@ -289,15 +312,14 @@ class TrioActor(pykka.Actor):
         when that takes longer than its `shutdown_seconds`. A child that fails ends alone: watch it, or have
         a `Supervisor` restart it.
 
-        On the scheduler's thread only: from handlers, hooks and child tasks.
-
         Raises:
             SystemClosedError: this actor is ending.
+            WrongPlaceError: before the start, or on another thread.
         """
-        cell = self._cell
+        cell = self._cell_here()
         if cell.life in NOT_WORKING:
             raise SystemClosedError(f"{cell} is ending: it starts no more actors")
-        actor = cls(*args, **kwargs)
+        actor = make_actor(cls, *args, **kwargs)
         ref = actor.actor_ref
         child = cell_of(actor)
         child.own().shutdown_seconds = actor.shutdown_seconds
@@ -310,13 +332,18 @@ class TrioActor(pykka.Actor):
         The notice comes after everything the watched actor said before. Watching twice is watching once.
 
         Raises:
-            ValueError: the actor runs in another system.
+            ValueError: the actor runs in another system, or has not been started.
+            WrongPlaceError: before the start of this actor, or on another thread.
         """
-        self.system.watch(self._cell, ref.cell)
+        self.system.watch(self._cell_here(), ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Take `watch` back: from now on no `Terminated` of it arrives, not even one under way."""
-        self.system.unwatch(self._cell, ref.cell)
+        """Take `watch` back: from now on no `Terminated` of it arrives, not even one under way.
+
+        Raises:
+            WrongPlaceError: before the start of this actor, or on another thread.
+        """
+        self.system.unwatch(self._cell_here(), ref.cell)
 
 
 def _own_ref(ref: pykka.ActorRef[Any]) -> ActorRef[Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -61,7 +61,7 @@ class Bounds:
         # Reentrant: a finalizer or a signal handler may tell the same actor something in between.
         self._lock = threading.RLock()
         self._taken = 0
-        self._waiting: deque[Reply[None]] = deque()
+        self._waiting: OrderedDict[Reply[None], None] = OrderedDict()
         self._closed = False
 
     def admit(self, cell: Cell, item: Any, *, placed: bool) -> Counted | None:
@@ -95,14 +95,14 @@ class Bounds:
                 self._taken += 1
                 granted.set(None)
             else:
-                self._waiting.append(granted)
+                self._waiting[granted] = None
         return granted
 
     def give_up(self, granted: Reply[None]) -> None:
         """Leave the line, or give back the place that was granted in the meantime."""
         with self._lock:
             if granted in self._waiting:
-                self._waiting.remove(granted)
+                del self._waiting[granted]
                 return
         self.free_place()
 
@@ -112,7 +112,7 @@ class Bounds:
             if not self._waiting:
                 self._taken -= 1
                 return
-            granted = self._waiting.popleft()
+            granted, _ = self._waiting.popitem(last=False)
         answer(granted, None)
 
     def make_room(self, mail: deque[Any], item: Counted) -> Counted | None:
@@ -145,7 +145,7 @@ class Bounds:
         """The actor takes no more mail: nobody needs to wait for it any more. Idempotent."""
         with self._lock:
             self._closed = True
-            waiting, self._waiting = self._waiting, deque()
+            waiting, self._waiting = self._waiting, OrderedDict()
         for granted in waiting:
             answer(granted, None)  # and then finds that the actor is dead
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 import uuid
+import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pykka
 import trio
@@ -15,7 +17,17 @@ import trio
 from runtime.bounds import Bounds
 from runtime.dispatch import Handlers, InterceptedHandlers
 from runtime.life import TRANSITIONS, Life
-from runtime.messages import ActorStop, Ask, ChildEnded, ChildStarted, Control, Counted, Halt, Kill
+from runtime.messages import (
+    ActorStop,
+    Ask,
+    ChildEnded,
+    ChildStarted,
+    Control,
+    Counted,
+    DeathNotice,
+    Halt,
+    Kill,
+)
 from runtime.reply import answer, answer_dead
 from runtime.timers import Tick
 
@@ -40,8 +52,14 @@ __all__ = [
     "Inbox",
     "cell_for",
     "cell_of",
+    "is_no_loss",
+    "make_actor",
     "reincarnate",
 ]
+
+
+P = ParamSpec("P")
+A = TypeVar("A", bound="TrioActor")
 
 
 class Belongings:
@@ -108,7 +126,7 @@ class Belongings:
         self.tasks: set[ChildTask] | None = None
         self.timers: Timers | None = None
         self.idle_watch: IdleWatch | None = None
-        self.deferred: set[pykka.Future[Any]] | None = None
+        self.deferred: weakref.WeakSet[pykka.Future[Any]] | None = None
         self.stop_replies: list[pykka.Future[Any]] | None = None
         self.reason: BaseException | None = None
         self.hook_on_end = True
@@ -280,22 +298,32 @@ class Cell:
 
     def make_mail(self) -> deque[Any]:
         """Give the cell what its mail stands in. The scheduler takes it back when it is empty."""
-        mail = self.mail = deque[Any]() if self.scheduler is None else self.scheduler.lend_mail(self)
-        return mail
+        mail = deque[Any]() if self.scheduler is None else self.scheduler.lend_mail(self)
+        # A finalizer or a signal handler may have told the actor something in the meantime.
+        if self.mail is None:
+            self.mail = mail
+        return self.mail
 
     def deliver_control(self, item: Control) -> None:
         if self.life is Life.DEAD:
             if type(item) is Halt and item.reply is not None:
                 answer_dead(item.reply, f"{self} not found")
             return
-        if self.control is None:
-            self.control = deque()
+        control = self.control
+        if control is None:
+            control = deque[Control]()
+            if self.control is None:  # as in make_mail
+                self.control = control
+            control = self.control
         if type(item) is not Kill:
-            self.control.append(item)
+            control.append(item)
         else:
-            self.control.appendleft(item)
-            if self.belongings.job is not None:
-                self.belongings.job.cancel()
+            control.appendleft(item)
+            job = self.belongings.job
+            if job is not None:
+                # Not here: a signal handler may be what kills, in the middle of trio's own work.
+                assert self.scheduler is not None
+                self.scheduler.run_soon(job.cancel)
         self.schedule()
 
     def schedule(self) -> None:
@@ -318,7 +346,7 @@ class Cell:
         if type(item) is Counted:
             item = item.item
         if type(item) is not Ask:
-            if type(item) not in NOT_FOR_USERS and self.scheduler is not None:
+            if not is_no_loss(item) and self.scheduler is not None:
                 self.scheduler.system.bury(self.ref, item, "the actor is dead")
         elif type(item.message) is ActorStop:
             answer(item.reply, None)
@@ -384,7 +412,9 @@ class Cell:
         if self.belongings.in_pykka_registry:
             self.belongings.in_pykka_registry = False
             assert self.ref is not None
-            pykka.ActorRegistry.unregister(self.ref)
+            # It logs, and so runs what the host has hung into its logging.
+            with contextlib.suppress(Exception):
+                pykka.ActorRegistry.unregister(self.ref)
 
     def __str__(self) -> str:
         return f"{self.actor_class.__name__} ({self.urn})"
@@ -440,6 +470,24 @@ def cell_for(actor: TrioActor) -> Cell:
     return cell
 
 
+def make_actor(make: Callable[P, A], *args: P.args, **kwargs: P.kwargs) -> A:
+    """`make(*args, **kwargs)` for an actor that is nobody's next incarnation."""
+    heir = _heir.get()
+    if heir is None:
+        return make(*args, **kwargs)
+    _heir.set(None)  # a factory starts another actor before it makes its own
+    try:
+        return make(*args, **kwargs)
+    finally:
+        _heir.set(heir)
+
+
+def is_no_loss(item: Any) -> bool:
+    """Whether nobody needs to know that nobody handles this mail."""
+    kind = cast("type[Any]", type(item))
+    return any(kind is one for one in NOT_FOR_USERS)  # not by hash: a metaclass of a user's may refuse it
+
+
 def cell_of(actor: TrioActor) -> Cell:
     return actor._cell  # pyright: ignore[reportPrivateUsage] - actor and cell are one unit
 
@@ -447,7 +495,7 @@ def cell_of(actor: TrioActor) -> Cell:
 # The cell whose next incarnation is being made in this context.
 _heir: contextvars.ContextVar[Cell | None] = contextvars.ContextVar("runtime.heir", default=None)
 
-NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded})
+NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded, DeathNotice})
 """Mail that is no loss to anybody when nobody handles it: never a dead letter."""
 
 NO_BELONGINGS = Belongings()

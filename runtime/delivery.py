@@ -14,7 +14,7 @@ import pykka
 from runtime import lifecycle
 from runtime.cell import cell_of
 from runtime.dispatch import DELIVERIES
-from runtime.messages import ActorStop, Ask, Counted, Terminated
+from runtime.messages import ActorStop, Ask, Counted, DeathNotice, Terminated
 from runtime.reply import answer
 from runtime.timers import Tick
 
@@ -54,11 +54,12 @@ def _deliver_stop(actor: TrioActor, _: ActorStop) -> None:
     lifecycle.stop(cell_of(actor))
 
 
-def _deliver_terminated(actor: TrioActor, notice: Terminated) -> Any:
+def _deliver_death_notice(actor: TrioActor, notice: DeathNotice) -> Any:
     cell = cell_of(actor)
     if not cell.forget_watched(notice.ref):
         return None  # unwatched while the notice was under way
-    return cell.handlers.of_user(Terminated)(actor, notice)
+    cell.handling = terminated = Terminated(notice.ref, notice.reason)
+    return cell.handlers[Terminated](actor, terminated)
 
 
 def _deliver_tick(actor: TrioActor, tick: Tick) -> Any:
@@ -72,5 +73,5 @@ def _deliver_tick(actor: TrioActor, tick: Tick) -> Any:
 DELIVERIES[Ask] = _deliver_ask
 DELIVERIES[Counted] = _deliver_counted
 DELIVERIES[ActorStop] = _deliver_stop
-DELIVERIES[Terminated] = _deliver_terminated
+DELIVERIES[DeathNotice] = _deliver_death_notice
 DELIVERIES[Tick] = _deliver_tick

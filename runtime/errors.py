@@ -12,6 +12,7 @@ __all__ = [
     "SystemClosedError",
     "SystemFailedError",
     "WorkerDiedError",
+    "WrongPlaceError",
 ]
 
 
@@ -26,6 +27,13 @@ class MailboxFullError(RuntimeError):
     """The actor's bounded mailbox has no room. Send less, later, or declare another `Overflow`.
 
     The message has not been taken.
+    """
+
+
+class WrongPlaceError(RuntimeError):
+    """Something that belongs to a running actor was tried before its start, or on another thread.
+
+    Do it in `on_start` instead of `__init__`; from another thread, tell the actor to do it.
     """
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
-from runtime.cell import NO_BELONGINGS, NOT_FOR_USERS, reincarnate
+from runtime.cell import NO_BELONGINGS, is_no_loss, reincarnate
 from runtime.errors import ActorKilledError
 from runtime.events import ActorFailed
 from runtime.life import NOT_WORKING, Life
@@ -38,14 +38,17 @@ __all__ = [
     "end_child",
     "fail",
     "finish",
+    "give_up",
     "handled",
     "handler_failed",
+    "report_defect",
     "revive",
     "stop",
 ]
 
 # pykka's contract: failures are reported by this logger, in these words.
 _log = logging.getLogger("pykka")
+_defects = logging.getLogger("greenroom.runtime")
 
 # The real one, whatever a subclass calls by that name.
 _traceback_of = BaseException.__dict__["__traceback__"].__get__
@@ -144,9 +147,9 @@ def handler_failed(cell: Cell, error: BaseException) -> None:
 
 
 def _bury_handled(cell: Cell, reason: str) -> None:
-    """What a handler was told and has not brought to an end is a dead letter. An `Ask` is answered instead."""
+    """What a handler was told and has not brought to an end is a dead letter; an ask is answered."""
     item, cell.handling = cell.handling, None
-    if item is not None and type(item) is not Ask and type(item) not in NOT_FOR_USERS:
+    if item is not None and type(item) is not Ask and not is_no_loss(item):
         assert cell.system is not None
         cell.system.bury(cell.ref, item, reason)
 
@@ -192,7 +195,8 @@ def _kill(cell: Cell) -> None:
         return
     belongings.killed = True
     belongings.hook_on_end = False
-    belongings.reason = belongings.reason or ActorKilledError(f"{cell} was killed")
+    if belongings.reason is None:
+        belongings.reason = ActorKilledError(f"{cell} was killed")
     if cell.life is not Life.ENDING:
         _end(cell, belongings.reason)
         return
@@ -282,7 +286,8 @@ def _ended(cell: Cell, _: Any, error: BaseException | None) -> None:
     belongings = cell.belongings
     if error is not None:
         _report(logging.ERROR, "Unhandled exception in %s:", cell, error)
-        belongings.reason = belongings.reason or error
+        if belongings.reason is None:
+            belongings.reason = error
     supervisor = belongings.parent
     if not belongings.supervised or supervisor is None or supervisor.life in NOT_WORKING:
         finish(cell)
@@ -364,6 +369,25 @@ def finish(cell: Cell) -> None:
         parent.deliver_control(ChildActorGone())
 
 
+def give_up(cell: Cell, error: BaseException) -> None:
+    """The runtime has failed in keeping this actor's books: it is dead, and nobody else suffers for it."""
+    report_defect(cell, error)
+    try:
+        if cell.belongings.reason is None:
+            cell.own().reason = error
+        finish(cell)
+    except BaseException as another:  # noqa: BLE001 - as above
+        report_defect(cell, another)
+        cell.life, cell.takes_mail, cell.guarded = Life.DEAD, False, True
+        cell.mail = cell.control = cell.actor = None
+
+
+def report_defect(of: object, error: BaseException) -> None:
+    """Log a failure of the runtime itself. Never raises."""
+    with contextlib.suppress(Exception):
+        _defects.critical("the runtime failed in dealing with %s", of, exc_info=_exc_info(error))
+
+
 def _descendants(cell: Cell) -> list[Cell]:
     """All below it, each before its parent, the youngest first. Families may be deeper than the stack."""
     found: list[Cell] = []
@@ -402,7 +426,7 @@ def _tell_supervisor(cell: Cell, notice: Callable[[ActorRef[Any]], Any]) -> None
     supervisor = cell.belongings.parent
     assert supervisor is not None
     assert cell.ref is not None
-    supervisor.deliver(notice(cell.ref))
+    supervisor.post(notice(cell.ref))
 
 
 def _actor_of(cell: Cell) -> TrioActor:

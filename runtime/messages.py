@@ -18,6 +18,7 @@ __all__ = [
     "ChildStarted",
     "Control",
     "Counted",
+    "DeathNotice",
     "Failed",
     "Halt",
     "Kill",
@@ -54,6 +55,13 @@ class Counted:
 
 class Terminated(NamedTuple):
     """Tells a watcher, once, that an actor has ended. `reason` is None after an orderly stop."""
+
+    ref: ActorRef[Any]
+    reason: BaseException | None
+
+
+class DeathNotice(NamedTuple):
+    """Becomes a `Terminated` for the watcher, if it still watches when the notice has its turn."""
 
     ref: ActorRef[Any]
     reason: BaseException | None

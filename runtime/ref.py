@@ -12,7 +12,7 @@ import pykka
 import trio
 
 from runtime.messages import ActorStop, Ask, Halt, Kill
-from runtime.reply import Reply, answer_dead, answer_error, answer_late, refuse_to_block
+from runtime.reply import ExcInfo, Reply, answer_dead, answer_error, answer_late, refuse_to_block
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -88,7 +88,8 @@ class ActorRef(pykka.ActorRef[A]):
         """
         cell = self._cell
         scheduler = cell.scheduler
-        if cell.guarded or get_ident() != scheduler.thread_id:  # pyright: ignore[reportOptionalMemberAccess] - guarded until it has one
+        # What other threads have brought comes first: this may follow from it.
+        if cell.guarded or get_ident() != scheduler.thread_id or scheduler.incoming:  # pyright: ignore[reportOptionalMemberAccess] - guarded until it has one
             self._tell_guarded(message)
             return
         # Cell.deliver, in place: two calls less.
@@ -167,12 +168,15 @@ class ActorRef(pykka.ActorRef[A]):
         same.
 
         Raises:
+            ValueError: `timeout` is less than 0, or no number. Nothing has been sent then.
             pykka.Timeout: `block`, and the time is over.
             BlockingCallError: `block` on a thread that runs trio. Nothing has been sent then.
         """
         reply: Reply[Any] = Reply()
         if block and self._cell.is_alive:
             refuse_to_block()
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"a timeout is a number of seconds from 0 on, or None, not {timeout}")
         asked_at = time.monotonic()
         self.ask_for(message, reply, timeout=timeout)
         if block:
@@ -237,13 +241,23 @@ class ActorRef(pykka.ActorRef[A]):
         """
         if block and self._cell.is_alive:
             refuse_to_block()
-        ended: Reply[Any] = Reply()
+        ended = _Ended()
         if drain:
             self.ask_for(ActorStop(), ended)
         else:
             self._cell.post_control(Halt(ended))
-        reply = ended.map(_true).recover(_false_if_dead)
-        return reply.get(timeout=timeout) if block else reply
+        return ended.get(timeout=timeout) if block else ended
+
+
+class _Ended(Reply[bool]):
+    """Settled at the actor's end: True, or False if it had ended before."""
+
+    def _settle(self, value: Any, failure: ExcInfo | None) -> None:
+        del value  # pykka's contract is None
+        if failure is not None and isinstance(failure[1], pykka.ActorDeadError):
+            super()._settle(False, None)
+        else:
+            super()._settle(failure is None, failure)
 
 
 def _may_block() -> bool:
@@ -255,13 +269,3 @@ def _may_block() -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _true(_: object) -> bool:
-    return True
-
-
-def _false_if_dead(error: BaseException) -> bool:
-    if isinstance(error, pykka.ActorDeadError):
-        return False
-    raise error

@@ -47,12 +47,12 @@ class Reply(pykka.Future[T]):
 
     def __init__(self) -> None:
         # Without super().__init__(): the two attributes that it makes are replaced by ours.
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._settled = False  # set last: who sees it without the lock may read the outcome
         self._outcome: Any = None
         self._failure: ExcInfo | None = None
         self._hook: Callable[[float | None], T] | None = None
-        self._callbacks: list[Callable[[Reply[Any]], object]] | None = None
+        self._callbacks: dict[Callable[[Reply[Any]], object], None] | None = None
 
     def __repr__(self) -> str:
         return "<runtime.Reply>"
@@ -89,27 +89,28 @@ class Reply(pykka.Future[T]):
             for callback in callbacks:
                 try:
                     callback(self)
-                except Exception:  # noqa: BLE001 - neither the settler nor the next callback is to blame
-                    _log.exception("a callback on a reply failed")
+                except BaseException:  # noqa: BLE001 - neither the settler nor the next callback is to blame
+                    _report("a callback on a reply failed")
 
     def subscribe(self, callback: Callable[[Reply[Any]], object]) -> bool:
         """Have `callback(reply)` called once in the thread that settles the reply.
 
         Returns False, and does not call it, when the reply is settled already. The callback must be
-        quick: it may run on the scheduler's thread. What it raises is logged.
+        quick and hashable: it may run on the scheduler's thread. What it raises is logged. To subscribe
+        the same one twice is to subscribe it once.
         """
         with self._lock:
             if self._settled:
                 return False
             if self._callbacks is None:
-                self._callbacks = []
-            self._callbacks.append(callback)
+                self._callbacks = {}
+            self._callbacks[callback] = None
             return True
 
     def unsubscribe(self, callback: Callable[[Reply[Any]], object]) -> None:
         with self._lock:
-            if self._callbacks is not None and callback in self._callbacks:
-                self._callbacks.remove(callback)
+            if self._callbacks is not None:
+                self._callbacks.pop(callback, None)
 
     def get(self, *, timeout: float | None = None) -> T:
         """Wait for the answer, at most `timeout` seconds, and return it or raise what it holds.
@@ -131,9 +132,10 @@ class Reply(pykka.Future[T]):
             self._block(timeout)
 
     def _run_hook(self, hook: Callable[[float | None], T], timeout: float | None) -> None:
+        value = hook(timeout)  # without the lock: it is somebody else's code
         with self._lock:
             if not self._settled:
-                self._outcome = hook(timeout)
+                self._outcome = value
                 self._settled = True
 
     def _block(self, timeout: float | None) -> None:
@@ -317,7 +319,7 @@ class _Countdown:
     def __init__(self, derived: Reply[Any], callback: Callable[[Reply[Any]], object]) -> None:
         self._derived = derived
         self._callback = callback
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._missing = 0
 
     def start(self, sources: list[Reply[Any]]) -> bool:
@@ -354,7 +356,7 @@ def answer(reply: pykka.Future[Any], value: object) -> None:
     except queue.Full:
         pass
     except Exception:  # noqa: BLE001 - a future of somebody else's making
-        _log.exception("a reply could not be settled")
+        _report("a reply could not be settled")
 
 
 def answer_error(
@@ -365,7 +367,7 @@ def answer_error(
     except queue.Full:
         pass
     except Exception:  # noqa: BLE001 - as above
-        _log.exception("a reply could not be settled")
+        _report("a reply could not be settled")
 
 
 def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | None = None) -> None:
@@ -376,6 +378,11 @@ def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | No
 
 def answer_late(reply: pykka.Future[Any], seconds: float) -> None:
     answer_error(reply, pykka.Timeout(f"{seconds} seconds"))
+
+
+def _report(text: str) -> None:
+    with contextlib.suppress(Exception):  # what the host has hung into its logging
+        _log.exception(text)
 
 
 def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:

@@ -68,7 +68,7 @@ class Pace:
         return deque[Any]()
 
     def tie_breaks(self) -> Iterator[int]:
-        """No two the same: of the alarms that are due at one moment, the one with the smallest rings first."""
+        """No two the same: of the alarms due at one moment, the one with the smallest rings first."""
         return itertools.count()
 
     @staticmethod
@@ -104,7 +104,7 @@ class Scheduler:
         self.ready = pace.ready_queue(self)
         # What other threads bring. `parked` is raised before the queues are looked at for the last time,
         # and a sender looks at it after appending: one of the two sees the other, no wake-up is lost.
-        self._incoming: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self.incoming: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self.parked = False
         self._sleeping_task: trio.lowlevel.Task | None = None
         self._ended = False
@@ -154,29 +154,35 @@ class Scheduler:
         After the end of the scheduler it is called here and now: everything is dead then, and what is
         posted is answered or buried. The function must be quick, and must not raise.
         """
-        self._incoming.append((function, args))
+        self.incoming.append((function, args))
         if self.parked:
             self.wake()
         if self._ended:
             self._take_rest()
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
-        """Call `function(*args)` now on the scheduler's thread, and soon from any other."""
-        if get_ident() == self.thread_id:
+        """Call `function(*args)` now on the scheduler's thread, and soon from any other.
+
+        Also soon where other threads have brought something: what is asked for now may follow from it.
+        """
+        if get_ident() == self.thread_id and not self.incoming:
             function(*args)
         else:
             self.run_soon(function, *args)
 
     def _take_incoming(self, limit: int = sys.maxsize) -> int:
         """Make the calls that other threads have asked for, up to so many; say how many there were."""
-        incoming = self._incoming
+        incoming = self.incoming
         taken = 0
         while incoming and taken < limit:
             try:
                 function, args = incoming.popleft()
             except IndexError:  # after the end several threads may be here
                 break
-            function(*args)
+            try:
+                function(*args)
+            except BaseException as error:  # noqa: BLE001 - our own doing: it must not end the others
+                lifecycle.report_defect("what a thread had asked for", error)
             taken += 1
         return taken
 
@@ -205,7 +211,7 @@ class Scheduler:
     async def _sleep(self) -> None:
         """Wait for the next `enqueue` or `run_soon`."""
         self.parked = True
-        if self.ready or self._incoming:
+        if self.ready or self.incoming:
             self.parked = False
             return
         self._sleeping_task = trio.lowlevel.current_task()
@@ -219,7 +225,7 @@ class Scheduler:
     @trio.lowlevel.enable_ki_protection
     async def dispatch(self) -> None:
         """Run until cancelled. A real Ctrl-C is never raised in here, but in the host's own task."""
-        ready, incoming, clock, run_slice = self.ready, self._incoming, self._clock, self._run_slice
+        ready, incoming, clock, run_slice = self.ready, self.incoming, self._clock, self._run_slice
         messages_per_check = self._messages_per_check
         task = trio.lowlevel.current_task()
         cancel_status = task._cancel_status  # pyright: ignore[reportPrivateUsage] - see runtime.containment
@@ -236,7 +242,11 @@ class Scheduler:
                 self._take_incoming(INCOMING_PER_SLICE)
             while ready:
                 cell = ready.popleft()
-                handled: int = cell.context.run(run_slice, cell)  # pyright: ignore[reportOptionalMemberAccess] - set when it is adopted
+                try:
+                    handled: int = cell.context.run(run_slice, cell)  # pyright: ignore[reportOptionalMemberAccess] - set when it is adopted
+                except BaseException as error:  # noqa: BLE001 - our own keeping of this one actor's books
+                    handled = 1
+                    lifecycle.give_up(cell, error)
                 if task._cancel_status is not cancel_status:  # pyright: ignore[reportPrivateUsage] - as above
                     leave_open_scopes(task, cancel_status)
                     cell.post_control(Failed(scope_left_open()))

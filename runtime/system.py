@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import trio
 
 from runtime import lifecycle
-from runtime.cell import NO_BELONGINGS, Cell, cell_of
+from runtime.cell import NO_BELONGINGS, Cell, cell_of, make_actor
 from runtime.containment import CtrlCShield, is_below
 from runtime.dead_letters import DeadLetters
 from runtime.errors import NameTakenError, NoActorSystemError, SystemClosedError, SystemFailedError
 from runtime.events import EventStream
 from runtime.faults.injector import Injector, install
 from runtime.life import NOT_WORKING, Life
-from runtime.messages import ActorStop, Halt, Kill, Terminated
+from runtime.messages import ActorStop, DeathNotice, Halt, Kill
 from runtime.observer import Observation, Observer
 from runtime.owner import disown, owner_of_new_task
 from runtime.scheduler import Pace, Scheduler
@@ -103,7 +103,7 @@ class ActorSystem:
     def _spawn(
         self, name: str | None, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs
     ) -> ActorRef[A]:
-        actor = cls(*args, **kwargs)
+        actor = make_actor(cls, *args, **kwargs)
         ref = actor.actor_ref  # made here, where no other thread can make another one
         self.adopt(cell_of(actor), name=name)
         return ref
@@ -176,10 +176,12 @@ class ActorSystem:
         """Take in a new actor and schedule its start."""
         if self._closing and parent is None:
             raise SystemClosedError("the actor system has stopped or is stopping: it starts no more actors")
+        if cell.scheduler is not None:
+            raise RuntimeError(f"{cell} has been started already")
         if name is not None:
-            cell.own().name = name
             if self._names.setdefault(name, cell) is not cell:
                 raise NameTakenError(f"an actor named {name!r} is alive already")
+            cell.own().name = name
         scheduler = self.scheduler
         cell.scheduler = scheduler
         cell.context = self._base_context.copy()
@@ -240,9 +242,11 @@ class ActorSystem:
     def _notify(self, watcher: Cell, cell: Cell) -> None:
         if watcher.is_alive:
             assert cell.ref is not None, "nobody can watch an actor without a ref"
-            watcher.deliver(Terminated(cell.ref, cell.belongings.reason))
+            watcher.post(DeathNotice(cell.ref, cell.belongings.reason))
 
     def watch(self, watcher: Cell, target: Cell) -> None:
+        if target.system is None:
+            raise ValueError(f"{target} has not been started: it cannot be watched yet")
         if target.system is not self:
             raise ValueError(f"{target} runs in another actor system: it cannot be watched from here")
         belongings = watcher.own()
@@ -268,7 +272,7 @@ class ActorSystem:
     def run_child(
         self, cell: Cell, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> ChildTask:
-        if self._nursery is None or self._finished.is_set() or cell.life in NOT_WORKING:
+        if self._finished.is_set() or cell.life in NOT_WORKING:
             raise SystemClosedError(f"{cell} is stopping: it starts no more tasks")
         if self.faults is not None:
             function, args = self.faults.task(cell, function, args)
@@ -278,7 +282,7 @@ class ActorSystem:
             belongings.tasks = set()
         belongings.tasks.add(child)
         self.scheduler.tasks += 1
-        self._nursery.start_soon(child.run, cell, function, args, name=function)
+        self.nursery.start_soon(child.run, cell, function, args, name=function)
         return child
 
     def bury(self, recipient: ActorRef[Any] | None, message: object, reason: str) -> None:
@@ -290,8 +294,12 @@ class ActorSystem:
         with self._abandon_lock:
             self._closing = self._abandoned = True
             for cell in reversed(tuple(self._roots)):
-                lifecycle.finish(cell)
-            self.scheduler.end()
+                try:
+                    lifecycle.finish(cell)
+                except BaseException as error:  # noqa: BLE001 - our own doing: the others must end all the same
+                    lifecycle.give_up(cell, error)
+            if self._scheduler is not None:
+                self._scheduler.end()
 
     async def run(self, started: trio.Event) -> None:
         """The life of the system, as a trio system task: shielded from the host's cancellation."""
@@ -321,10 +329,13 @@ class ActorSystem:
             self._on_failure()
         finally:
             trio.lowlevel.remove_instrument(ctrl_c_shield)
-            if watchdog is not None:
-                watchdog.stop()
-            self.abandon()
-            self._finished.set()
+            try:
+                if watchdog is not None:
+                    watchdog.stop()
+                self.abandon()
+            finally:  # the host waits for both, and nothing could cancel it
+                started.set()
+                self._finished.set()
 
     @asynccontextmanager
     async def serve(self) -> AsyncGenerator[None, None]:
@@ -437,7 +448,7 @@ class _Stopping:
                 if cell.belongings.suspended:  # it would keep the stop waiting as well
                     cell.deliver_control(Halt(None))
                 else:
-                    cell.deliver(ActorStop())
+                    cell.post(ActorStop())
                 return
         if not self._roots:
             self._all_gone.set()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import outcome
 import trio
 
+from runtime import lifecycle
 from runtime.containment import (
     cancel_status_of,
     is_only_cancelled,
@@ -109,14 +110,18 @@ class Workers:
             failure = error
         if cancel_status_of(task) is not cancel_status:
             leave_open_scopes(task, cancel_status)
-            failure = failure or scope_left_open()
+            if failure is None:
+                failure = scope_left_open()
         if failure is not None and not job.cancelled and is_system_cancellation(failure):
             raise failure  # abandon() settles the cell
         self.busy -= 1
         cell.busy = False
         cell.belongings.job = None
         if failure is None or not job.cancelled or not is_only_cancelled(failure):
-            job.done(cell, result, failure)
+            try:
+                job.done(cell, result, failure)
+            except BaseException as error:  # noqa: BLE001 - our own keeping of this one actor's books
+                lifecycle.give_up(cell, error)
         if cancel_status_of(task) is not cancel_status:  # a hook that was not async
             leave_open_scopes(task, cancel_status)
             cell.post_control(Failed(scope_left_open()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
@@ -216,7 +217,8 @@ class Slow(TrioActor):
                 return "not this"
         return None
 
-    async def answer_from_child(self, reply: pykka.Future[Any]) -> None:
+    async def answer_from_child(self, reply: pykka.Future[Any] | None) -> None:
+        assert reply is not None
         await trio.sleep(1)
         reply.set("from a child")
 
@@ -383,12 +385,72 @@ async def test_a_message_is_forwarded_to_a_threading_actor(system: ActorSystem) 
         await front.ask(forward, block=False)
 
 
-async def test_a_forged_death_notice_is_dropped_and_its_asker_answered(system: ActorSystem) -> None:
+async def test_a_death_notice_that_is_passed_on_is_a_message_like_any_other(system: ActorSystem) -> None:
     ref = system.spawn(Echo)
+    notice = Terminated(ref, None)
 
-    assert await ref.ask(Terminated(ref, None), block=False) is None
-    ref.tell("told")
-    assert await ref.ask("asked", block=False) == "asked"
+    assert await ref.ask(notice, block=False) is notice
+
+
+async def test_what_follows_from_a_message_of_a_thread_does_not_overtake_it(system: ActorSystem) -> None:
+    for _ in range(300):
+        told, stopped = list[Any](), list[Any]()
+        first, second = system.spawn(Recorder, told), system.spawn(Recorder, stopped)
+        await trio.lowlevel.checkpoint()
+
+        await trio.to_thread.run_sync(first.tell, 1)
+        first.tell(2)
+        await trio.to_thread.run_sync(second.tell, 1)
+        await second.stop(block=False)
+        await first.stop(block=False)
+
+        assert told == [1, 2]
+        assert stopped == [1]
+
+
+async def test_what_a_finalizer_tells_while_another_message_makes_room_for_itself_is_not_lost(
+    system: ActorSystem,
+) -> None:
+    counters = [system.spawn(Tally) for _ in range(100)]
+    await trio.lowlevel.checkpoint()
+    before = gc.get_threshold()
+    gc.collect()
+    gc.set_threshold(7)  # so that the collector comes in wherever something is made
+    try:
+        for _ in range(10):
+            for counter in counters:
+                TellsAtItsEnd(counter)
+                counter.tell("told")
+            await trio.lowlevel.checkpoint()
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+
+    handled = [await counter.ask("how many", block=False) for counter in counters]
+
+    assert sum(handled) == 2 * 10 * 100
+    assert system.dead_letters == 0
+
+
+class Tally(TrioActor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.handled = 0
+
+    def on_receive(self, message: Any) -> Any:
+        if message == "how many":
+            return self.handled
+        self.handled += 1
+        return None
+
+
+class TellsAtItsEnd:
+    def __init__(self, ref: ActorRef[Any]) -> None:
+        self.ref = ref
+        self.itself = self  # so that only the collector ends it
+
+    def __del__(self) -> None:
+        self.ref.tell("told at the end")
 
 
 class UnhashableType(type):
