@@ -1,6 +1,11 @@
 """Work that must not run on the scheduler's thread: in threads, and in processes that can be killed.
 
 Await these in child tasks (`self.spawn`) or async handlers; the scheduler goes on with other actors.
+
+The worker is a program of our own because anyio's `to_process` cannot promise to kill: a call cancelled
+while its worker starts leaves the process behind (agronholm/anyio#1337), a Ctrl-C that meets an idle worker
+makes later calls return the results of earlier ones, and work that writes to file descriptor 1 breaks the
+protocol. Ours leads a session of its own, so that Ctrl-C passes it by and a kill takes its children too.
 """
 
 from __future__ import annotations
