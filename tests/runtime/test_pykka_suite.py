@@ -15,11 +15,14 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 VERSION = version("pykka")
 
-# pykka stops all actors of the process there, a TrioActor fails alone: "Deviations" in runtime/README.md.
+# pykka stops all actors of the process there, a TrioActor fails alone: see runtime/GUARANTEES.md.
 DEVIATIONS = (
     "tests/test_actor.py::test_all_actors_are_stopped_on_base_exception[trio]",
     "tests/test_logging.py::test_base_exception_is_logged[trio]",
 )
+
+# Deselected are the deviations, and the tests that take no runtime; no test is skipped.
+OUTCOMES = {"4.5.0": {"passed": 135, "deselected": 17}}
 
 
 def fetch_suite(cache: Path) -> Path:
@@ -81,6 +84,7 @@ def test_pykkas_own_suite_passes_on_trio_actors(request: pytest.FixtureRequest, 
     )
 
     assert finished.returncode == 0, finished.stdout[-6000:] + finished.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", finished.stdout)
-    assert passed is not None
-    assert int(passed[1]) > 100
+    last_line = finished.stdout.strip().rpartition("\n")[2]
+    outcomes = {outcome: int(number) for number, outcome in re.findall(r"(\d+) (\w+)", last_line)}
+    assert outcomes.keys() == {"passed", "deselected"}
+    assert outcomes == OUTCOMES.get(VERSION, outcomes)
