@@ -63,11 +63,15 @@ class TrioActor(pykka.Actor):
     handlers_by_type: ClassVar[Handlers]
     """Who handles what: made from what `handles` declared."""
 
+    has_start_hook: ClassVar[bool] = False
+    """Whether the class has an `on_start` of its own."""
+
     _cell: Cell
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.handlers_by_type = Handlers(cls)
+        cls.has_start_hook = cls.on_start is not TrioActor.on_start
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self:
         actor = super().__new__(cls)

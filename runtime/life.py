@@ -27,7 +27,8 @@ class Life(enum.Enum):
 
 TRANSITIONS: dict[Life, frozenset[Life]] = {
     # DEAD comes from everywhere when the system itself is cut off.
-    Life.NEW: frozenset({Life.STARTING, Life.DEAD}),
+    # At once where there is no `on_start`.
+    Life.NEW: frozenset({Life.STARTING, Life.RUNNING, Life.DEAD}),
     Life.STARTING: frozenset({Life.RUNNING, Life.ENDING, Life.DEAD}),
     Life.RUNNING: frozenset({Life.ENDING, Life.DEAD}),
     Life.ENDING: frozenset({Life.HALTED, Life.DEAD}),

@@ -60,7 +60,7 @@ _LIVELY = frozenset({Life.STARTING, Life.RUNNING})
 def attend(cell: Cell) -> None:
     """Do what comes before any mail: start the actor, handle its control lane."""
     if cell.life is Life.NEW:
-        if cell.is_condemned:
+        if cell.control and cell.is_condemned:
             cell.enter(Life.STARTING)  # and gets no further
         else:
             _begin(cell)
@@ -69,6 +69,9 @@ def attend(cell: Cell) -> None:
 
 
 def _begin(cell: Cell) -> None:
+    if cell.actor is not None and not cell.actor_class.has_start_hook:
+        _run(cell)
+        return
     cell.enter(Life.STARTING)
     if cell.actor is None:
         try:
@@ -82,7 +85,12 @@ def _begin(cell: Cell) -> None:
 def _started(cell: Cell, _: Any, error: BaseException | None) -> None:
     if error is not None:
         fail(cell, error, hook=False)
-        return
+    else:
+        _run(cell)
+
+
+def _run(cell: Cell) -> None:
+    """From now on it takes its mail."""
     cell.enter(Life.RUNNING)
     assert cell.scheduler is not None
     if cell.scheduler.observation is not None:
