@@ -62,6 +62,12 @@ async def greet(system: ActorSystem, refs: list[ActorRef[TrioActor]]) -> list[in
     return await host.result()
 
 
+async def greet_by_turns(system: ActorSystem, refs: list[ActorRef[TrioActor]]) -> list[int | float]:
+    """`greet`, a thousand at a time: mail that waits for its turn is not what an actor at rest takes."""
+    answered = [await greet(system, refs[first : first + 1_000]) for first in range(0, len(refs), 1_000)]
+    return [sum(count for counts in answered for count in counts)]
+
+
 async def spawn(actors: int) -> Outcome:
     async with open_system(shutdown_budget_seconds=_SHUTDOWN_SECONDS) as system:
         idle = actor_class(Idle)
@@ -114,7 +120,7 @@ async def memory(actors: int) -> Outcome:
         refs = [system.spawn(actor_class(Idle)) for _ in range(actors)]
         await system.spawn(actor_class(Adder)).ask(0, block=False)
         spawned = rss_bytes()
-        answered = await greet(system, refs)
+        answered = await greet_by_turns(system, refs)
         return Outcome(time.perf_counter() - began, [*answered, spawned - before, rss_bytes() - before])
 
 
