@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
 from time import perf_counter
+from types import FrameType
 from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime import ActorSystem, TrioActor
+from runtime import ActorSystem, Pace, TrioActor, open_system
 from tests.runtime.samples import Echo, Obedient, Recorder, run_in_threads
 
 
@@ -134,8 +138,6 @@ async def test_a_system_under_full_load_stops_when_its_budget_is_over(autojump_c
 
 
 async def open_two_that_flood_each_other() -> str:
-    from runtime import open_system  # noqa: PLC0415
-
     async with open_system(shutdown_budget_seconds=0) as system:
         for _ in range(2):
             system.spawn(Flooding)
@@ -205,3 +207,146 @@ async def test_busy_tasks_of_the_host_leave_the_actors_their_share(system: Actor
         nursery.start_soon(be_busy)
 
     assert rounds < 40
+
+
+class HandPace(Pace):
+    """A clock that moves when a test says so, and no other."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.clock = lambda: self.seconds
+
+
+class Metered(TrioActor):
+    """Takes a tenth of a millisecond for each message, and always has more of its own."""
+
+    def __init__(self, pace: HandPace) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def on_receive(self, message: object) -> None:
+        self.pace.seconds += 0.0001
+        self.send(self.actor_ref, message)
+
+
+class Turns(trio.abc.Instrument):
+    """How long the actors had between two rounds of trio."""
+
+    def __init__(self, pace: HandPace) -> None:
+        self.pace = pace
+        self.began = 0.0
+        self.seconds: list[float] = []
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name == "runtime.dispatcher":
+            self.began = self.pace.seconds
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task.name == "runtime.dispatcher":
+            self.seconds.append(self.pace.seconds - self.began)
+
+
+@pytest.mark.parametrize(("actors", "messages"), [(1, 100), (100, 1)], ids=["one slice", "many actors"])
+async def test_trio_gets_its_round_after_a_millisecond_or_the_next_look_at_the_clock(
+    actors: int, messages: int
+) -> None:
+    pace = HandPace()
+    turns = Turns(pace)
+    async with open_system(pace=pace, handler_limit_seconds=None, shutdown_budget_seconds=0) as system:
+        for _ in range(actors):
+            ref = system.spawn(Metered, pace)
+            for number in range(messages):
+                ref.tell(number)
+        trio.lowlevel.add_instrument(turns)
+        for _ in range(50):
+            await trio.lowlevel.checkpoint()
+        trio.lowlevel.remove_instrument(turns)
+
+    # 16 messages, and not 10: between two of them nobody looks at the clock.
+    assert max(turns.seconds) == pytest.approx(0.0016)
+
+
+async def test_mail_from_a_thread_wakes_the_dispatcher_once(system: ActorSystem) -> None:
+    ref = system.spawn(Echo)
+    await wait_all_tasks_blocked()
+    wakes = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal wakes
+        wakes += event == "call" and frame.f_code is trio.lowlevel.TrioToken.run_sync_soon.__code__
+
+    def tell() -> None:
+        sys.setprofile(count)
+        for number in range(1000):
+            ref.tell(number)
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=tell)
+    thread.start()
+    thread.join()  # on the scheduler's thread: nobody takes anything meanwhile
+
+    assert wakes == 1
+    assert await ref.ask("last", block=False) == "last"
+
+
+class WorkersHired(trio.abc.Instrument):
+    def __init__(self) -> None:
+        self.count = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.count += task.name == "runtime.worker"
+
+
+async def test_async_handlers_use_the_workers_that_are_there(system: ActorSystem) -> None:
+    async def pause(_: Obedient) -> None:
+        await trio.lowlevel.checkpoint()
+
+    refs = [system.spawn(Obedient) for _ in range(40)]
+    hired = WorkersHired()
+    trio.lowlevel.add_instrument(hired)
+    for _ in range(5):
+        for reply in [ref.ask(pause, block=False) for ref in refs]:
+            await reply
+        await wait_all_tasks_blocked()
+    trio.lowlevel.remove_instrument(hired)
+
+    assert hired.count == 40
+
+
+async def test_an_actor_at_rest_has_given_its_mailbox_back(system: ActorSystem) -> None:
+    refs = [system.spawn(Echo) for _ in range(100)]
+    for ref in refs:
+        ref.tell("something")
+    await wait_all_tasks_blocked()
+
+    assert [ref._cell.mail for ref in refs] == [None] * 100  # pyright: ignore[reportPrivateUsage] - what is at stake
+
+
+LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, threading.Event)
+
+
+def count_locks() -> int:
+    gc.collect()
+    return len(
+        {
+            id(held)
+            for holder in gc.get_objects()
+            for held in gc.get_referents(holder)
+            if type(held) in LOCKS
+        }
+    )
+
+
+async def test_idle_actors_own_no_task_no_thread_and_no_lock(system: ActorSystem) -> None:
+    await system.spawn(Echo).ask("warm up", block=False)
+    await wait_all_tasks_blocked()
+    before = (trio.lowlevel.current_statistics().tasks_living, threading.active_count(), count_locks())
+
+    refs = [system.spawn(Echo) for _ in range(1000)]
+    for ref in refs:
+        assert await ref.ask("hello", block=False) == "hello"
+    await wait_all_tasks_blocked()
+
+    after = (trio.lowlevel.current_statistics().tasks_living, threading.active_count(), count_locks())
+    assert after == before
+    assert all(ref.is_alive() for ref in refs)
