@@ -68,9 +68,6 @@ def offload_statistics() -> OffloadStatistics:
     )
 
 
-# --- threads ----------------------------------------------------------------------------------------
-
-
 class _Threads:
     """The threads of one trio run. Belongs to trio's thread."""
 
@@ -162,9 +159,6 @@ async def run_blocking(
     name = _name_of(function)
     call = _BlockingCall(name, lambda: function(*args), limiter or threads.limiter, threads)
     return await call.run()
-
-
-# --- processes --------------------------------------------------------------------------------------
 
 
 class _Worker:

@@ -120,8 +120,6 @@ class SupervisorState:
                 raise error
             self._children[spec.name] = _Child(spec, next(self._ranks))
 
-    # -- events --
-
     def start_all(self) -> tuple[Step, ...]:
         """Start the children, one after another. If one cannot be started, the supervisor fails.
 
@@ -178,8 +176,6 @@ class SupervisorState:
             self._agenda.append(_Resume(generation))
         return self._outcome()
 
-    # -- requests: each is answered by an Answer, at once or later --
-
     def start_child(self, request: int, spec: ChildSpec) -> tuple[Step, ...]:
         """Add a child, after all others, and start it.
 
@@ -210,8 +206,6 @@ class SupervisorState:
         Answered with `UnknownChildError`, `ChildRunningError`, `ChildRestartingError`.
         """
         return self._ask(_DeleteChild(request, name))
-
-    # -- queries --
 
     def spec(self, name: str) -> ChildSpec:
         """
@@ -244,8 +238,6 @@ class SupervisorState:
         if child is None:
             raise _unknown(name)
         return child
-
-    # -- one thing at a time --
 
     def _outcome(self) -> tuple[Step, ...]:
         while self._agenda and self.phase is Phase.RESTING:
@@ -302,8 +294,6 @@ class SupervisorState:
     def _see(self, now: float) -> None:
         self._now = max(self._now, now)
 
-    # -- a child has ended by itself --
-
     def _judge(self, end: _Judge) -> None:
         child = self._children.get(end.name)
         if child is None:
@@ -358,8 +348,6 @@ class SupervisorState:
         error.__cause__ = failure
         return error
 
-    # -- down, youngest first --
-
     def _halt_next(self) -> None:
         while self._to_halt:
             child = self._children.get(self._to_halt.pop())
@@ -413,8 +401,6 @@ class SupervisorState:
         self._agenda.clear()
         self._to_halt = list(self._children)
         self._halt_next()
-
-    # -- up, oldest first --
 
     def _bring_back(self, names: list[str]) -> None:
         seconds = max(self._children[name].not_before for name in names) - self._now
@@ -479,8 +465,6 @@ class SupervisorState:
             self._children.pop(request.name, None)
         self._enter(Phase.RESTING)
         self._settle_request(_not_started(child, failure))
-
-    # -- requests, taken up --
 
     def _objection(self, spec: ChildSpec) -> Exception | None:
         if spec.name in self._children:

@@ -95,8 +95,6 @@ class Supervisor(TrioActor):
     def on_start(self) -> None:
         self._perform(self._state.start_all())
 
-    # --- what becomes of the children ---------------------------------------------------------------
-
     @handles(ChildStarted)
     def on_child_started(self, notice: ChildStarted) -> None:
         name = self._names.get(notice.ref)
@@ -120,8 +118,6 @@ class Supervisor(TrioActor):
 
     def _child_ended(self, name: str, failure: BaseException | None) -> tuple[Step, ...]:
         return self._state.child_ended(name, failure, trio.current_time(), self._chance())
-
-    # --- requests -----------------------------------------------------------------------------------
 
     @handles(StartChild)
     def on_start_child(self, request: StartChild) -> None:
@@ -157,8 +153,6 @@ class Supervisor(TrioActor):
         if reply is not None:
             self._requests[number] = reply
         return number
-
-    # --- steps --------------------------------------------------------------------------------------
 
     def _perform(self, first: tuple[Step, ...]) -> None:
         steps = deque(first)
