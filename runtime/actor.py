@@ -246,10 +246,16 @@ class TrioActor(pykka.Actor):
         reply, cell.asked = cell.asked, None
         if reply is not None:
             belongings = cell.own()
-            # Weakly: whom it is no answer for any more needs to hear of no end either.
-            if belongings.deferred is None:
-                belongings.deferred = weakref.WeakSet()
-            belongings.deferred.add(reply)
+            if isinstance(reply, Reply):
+                if belongings.deferred is None:
+                    belongings.deferred = set()
+                belongings.deferred.add(reply)
+                if not reply.subscribe(belongings.deferred.discard):
+                    belongings.deferred.discard(reply)
+            else:  # weakly: a future of another kind does not tell when it is settled
+                if belongings.deferred_elsewhere is None:
+                    belongings.deferred_elsewhere = weakref.WeakSet()
+                belongings.deferred_elsewhere.add(reply)
         return reply
 
     def forward(

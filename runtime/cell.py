@@ -16,6 +16,7 @@ import trio
 
 from runtime.bounds import Bounds
 from runtime.dispatch import Handlers, InterceptedHandlers
+from runtime.idle import IdleNotice
 from runtime.life import TRANSITIONS, Life
 from runtime.messages import (
     ActorStop,
@@ -70,6 +71,7 @@ class Belongings:
         "bounds",
         "child_actors",
         "deferred",
+        "deferred_elsewhere",
         "factory",
         "hook_on_end",
         "idle_watch",
@@ -126,7 +128,8 @@ class Belongings:
         self.tasks: set[ChildTask] | None = None
         self.timers: Timers | None = None
         self.idle_watch: IdleWatch | None = None
-        self.deferred: weakref.WeakSet[pykka.Future[Any]] | None = None
+        self.deferred: set[pykka.Future[Any]] | None = None
+        self.deferred_elsewhere: weakref.WeakSet[pykka.Future[Any]] | None = None
         self.stop_replies: list[pykka.Future[Any]] | None = None
         self.reason: BaseException | None = None
         self.hook_on_end = True
@@ -495,7 +498,7 @@ def cell_of(actor: TrioActor) -> Cell:
 # The cell whose next incarnation is being made in this context.
 _heir: contextvars.ContextVar[Cell | None] = contextvars.ContextVar("runtime.heir", default=None)
 
-NOT_FOR_USERS = frozenset({ActorStop, Tick, ChildStarted, ChildEnded, DeathNotice})
+NOT_FOR_USERS = frozenset({ActorStop, Tick, IdleNotice, ChildStarted, ChildEnded, DeathNotice})
 """Mail that is no loss to anybody when nobody handles it: never a dead letter."""
 
 NO_BELONGINGS = Belongings()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from types import CoroutineType, TracebackType
@@ -25,6 +24,7 @@ from runtime.messages import (
     TasksGone,
 )
 from runtime.reply import answer, answer_dead, answer_error
+from runtime.reporting import report
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -313,7 +313,7 @@ def _settle_incarnation(cell: Cell) -> list[Any]:
     belongings = cell.belongings
     if belongings.alarm is not None:
         belongings.alarm.cancel()
-    waiting = list(belongings.deferred or ())
+    waiting = [*(belongings.deferred or ()), *(belongings.deferred_elsewhere or ())]
     if cell.asked is not None:  # cut off in the middle of an async handler
         waiting.append(cell.asked)
     for reply in waiting:
@@ -322,7 +322,8 @@ def _settle_incarnation(cell: Cell) -> list[Any]:
     stop_replies = belongings.stop_replies or []
     cell.asked = None
     if belongings is not NO_BELONGINGS:
-        belongings.alarm = belongings.job = belongings.deferred = belongings.stop_replies = None
+        belongings.alarm = belongings.job = belongings.stop_replies = None
+        belongings.deferred = belongings.deferred_elsewhere = None
     return stop_replies
 
 
@@ -392,8 +393,7 @@ def give_up(cell: Cell, error: BaseException) -> None:
 
 def report_defect(of: object, error: BaseException) -> None:
     """Log a failure of the runtime itself. Never raises."""
-    with contextlib.suppress(Exception):
-        _defects.critical("the runtime failed in dealing with %s", of, exc_info=_exc_info(error))
+    report(_defects.critical, "the runtime failed in dealing with %s", of, exc_info=_exc_info(error))
 
 
 def _descendants(cell: Cell) -> list[Cell]:
@@ -448,6 +448,4 @@ def _exc_info(error: BaseException) -> tuple[type[BaseException], BaseException,
 
 
 def _report(level: int, text: str, cell: Cell, error: BaseException) -> None:
-    # The host's filters and handlers run here, on an error that may be impossible to print.
-    with contextlib.suppress(Exception):
-        _log.log(level, text, cell, exc_info=_exc_info(error))
+    report(_log.log, level, text, cell, exc_info=_exc_info(error))

@@ -19,6 +19,7 @@ import pykka
 import trio
 
 from runtime.errors import BlockingCallError
+from runtime.reporting import report
 
 __all__ = ["Reply", "answer", "answer_dead", "answer_error", "answer_late", "refuse_to_block"]
 
@@ -90,7 +91,7 @@ class Reply(pykka.Future[T]):
                 try:
                     callback(self)
                 except BaseException:  # noqa: BLE001 - neither the settler nor the next callback is to blame
-                    _report("a callback on a reply failed")
+                    report(_log.exception, "a callback on a reply failed")
 
     def subscribe(self, callback: Callable[[Reply[Any]], object]) -> bool:
         """Have `callback(reply)` called once in the thread that settles the reply.
@@ -356,7 +357,7 @@ def answer(reply: pykka.Future[Any], value: object) -> None:
     except queue.Full:
         pass
     except Exception:  # noqa: BLE001 - a future of somebody else's making
-        _report("a reply could not be settled")
+        report(_log.exception, "a reply could not be settled")
 
 
 def answer_error(
@@ -367,7 +368,7 @@ def answer_error(
     except queue.Full:
         pass
     except Exception:  # noqa: BLE001 - as above
-        _report("a reply could not be settled")
+        report(_log.exception, "a reply could not be settled")
 
 
 def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | None = None) -> None:
@@ -378,11 +379,6 @@ def answer_dead(reply: pykka.Future[Any], reason: str, cause: BaseException | No
 
 def answer_late(reply: pykka.Future[Any], seconds: float) -> None:
     answer_error(reply, pykka.Timeout(f"{seconds} seconds"))
-
-
-def _report(text: str) -> None:
-    with contextlib.suppress(Exception):  # what the host has hung into its logging
-        _log.exception(text)
 
 
 def _wait_for(source: pykka.Future[Any], timeout: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import queue
 import signal
@@ -255,3 +256,18 @@ async def test_a_stop_is_answered_by_whether_there_was_somebody_to_stop(system: 
     assert await ref.stop(block=False, drain=False) is False
     with pytest.raises(pykka.ActorDeadError):
         await ref.ask("anybody?", block=False)
+
+
+async def test_a_deferred_reply_that_only_a_callback_waits_for_is_answered(system: ActorSystem) -> None:
+    def forget(actor: Obedient) -> None:
+        actor.defer()
+
+    answered: list[bool] = []
+    ref = system.spawn(Obedient)
+    ref.ask(forget, block=False).subscribe(lambda reply: answered.append(reply.done))
+    await wait_all_tasks_blocked()
+    gc.collect()
+
+    await ref.stop(block=False)
+
+    assert answered == [True]

@@ -275,3 +275,18 @@ async def test_a_timeout_of_a_former_life_is_not_delivered(
     assert len(notes) == 1
     assert system.statistics().restarts == 1
     assert autojump_clock.current_time() == 34
+
+
+async def test_a_timeout_that_nobody_handles_any_more_is_no_dead_letter(
+    system: ActorSystem, autojump_clock: MockClock
+) -> None:
+    ref = system.spawn(Dozing, [])
+    await suspend(ref)
+    await trio.sleep(11)
+
+    ref.kill()
+    await trio.sleep(1)
+
+    assert not ref.is_alive()
+    assert system.dead_letters == 0
+    assert autojump_clock.current_time() == 12
