@@ -80,8 +80,12 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"EngineSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def api_keys_from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The API keys of the known providers, by provider name, as far as their usual variables are set."""
+def api_keys_from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The API keys of the known providers, by provider name, as far as their usual variables are set.
+
+    None is the environment of this process; as a default in the signature it would show in `help`.
+    """
+    environment = os.environ if environment is None else environment
     return {
         name: environment[provider.key_variable]
         for name, provider in PROVIDERS.items()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from _thread import get_ident
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, ClassVar, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, TypeVarTuple, Unpack, cast
 
 import outcome
 import pykka
@@ -70,6 +71,7 @@ class TrioActor(pykka.Actor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _check_declarations(cls)
         cls.handlers_by_type = Handlers(cls)
         cls.has_start_hook = cls.on_start is not TrioActor.on_start
 
@@ -194,7 +196,9 @@ class TrioActor(pykka.Actor):
         Raises:
             SystemClosedError: this actor or the system is ending.
             WrongPlaceError: before the start, or on another thread.
+            TypeError: `function` cannot be called.
         """
+        _check_function(function)
         return self.system.run_child(self._cell_here(), function, args)
 
     def pipe(
@@ -213,6 +217,8 @@ class TrioActor(pykka.Actor):
             SystemClosedError: this actor or the system is ending.
             WrongPlaceError: before the start, or on another thread.
         """
+
+        _check_function(function)
 
         async def run() -> None:
             result: outcome.Value[R] | outcome.Error
@@ -265,12 +271,19 @@ class TrioActor(pykka.Actor):
 
         `reply` is one that `defer` gave; without it, that of the `ask` that is being handled. The answer
         of a dead actor, or None, is `ActorDeadError`.
+
+        Raises:
+            TypeError: `ref` is no ref. The right to answer stays where it was.
         """
+        if ref is not None and not isinstance(ref, pykka.ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance] - an asker would wait for ever
+            raise TypeError(f"forward takes the ref of an actor, or None, not {ref!r}")
         cell = self._cell
         if reply is None:
             reply, cell.asked = cell.asked, None
-        elif cell.belongings.deferred is not None:
-            cell.belongings.deferred.discard(reply)
+        else:
+            for deferred in (cell.belongings.deferred, cell.belongings.deferred_elsewhere):
+                if deferred is not None:
+                    deferred.discard(reply)
         if reply is None:
             self.send(ref, message)
         elif isinstance(ref, ActorRef):
@@ -343,8 +356,11 @@ class TrioActor(pykka.Actor):
 
         Raises:
             ValueError: the actor runs in another system, or has not been started.
+            TypeError: it is no ref of a TrioActor.
             WrongPlaceError: before the start of this actor, or on another thread.
         """
+        if not isinstance(ref, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance] - other kinds cannot be watched
+            raise TypeError(f"watch takes the ref of a TrioActor, not {ref!r}")
         self.system.watch(self._cell_here(), ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
@@ -354,6 +370,28 @@ class TrioActor(pykka.Actor):
             WrongPlaceError: before the start of this actor, or on another thread.
         """
         self.system.unwatch(self._cell_here(), ref.cell)
+
+
+def _check_declarations(cls: Any) -> None:
+    """Refuse at its making a class that would otherwise fail at its first message."""
+    name, expected, mailbox = cls.__name__, cls.expected_errors, cls.mailbox
+    if expected is not None and not (
+        isinstance(expected, tuple)
+        and all(isinstance(error, type) and issubclass(error, Exception) for error in cast("Any", expected))
+    ):
+        raise TypeError(f"{name}.expected_errors is {expected!r}: a tuple of exceptions, or None")
+    if mailbox is not None and not isinstance(mailbox, Mailbox):
+        raise TypeError(f"{name}.mailbox is {mailbox!r}: a Mailbox(limit, overflow), or None")
+
+
+def _check_function(function: object) -> None:
+    if not callable(function):
+        if inspect.iscoroutine(function):
+            function.close()
+        raise TypeError(
+            f"{function!r} cannot be called: it takes an async function and its arguments, "
+            "as in self.spawn(trio.sleep, 1)"
+        )
 
 
 def _own_ref(ref: pykka.ActorRef[Any]) -> ActorRef[Any] | None:

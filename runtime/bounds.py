@@ -45,6 +45,8 @@ class Mailbox(msgspec.Struct, frozen=True):
     overflow: Overflow = Overflow.REJECT
 
     def __post_init__(self) -> None:
+        if type(self.limit) is not int or not isinstance(self.overflow, Overflow):  # pyright: ignore[reportUnnecessaryIsInstance] - before the first message shows it
+            raise TypeError(f"{self} is not a whole number of messages and an Overflow")
         if self.limit < 1:
             raise ValueError(f"a mailbox must have room for at least 1 message, not for {self.limit}")
 
@@ -127,8 +129,12 @@ class Bounds:
             return item
         # By index: a finalizer that tells the actor something in between only appends.
         oldest = 0
-        while type(mail[oldest]) is not Counted:
+        while oldest < len(mail) and type(mail[oldest]) is not Counted:
             oldest += 1
+        if oldest == len(mail):  # the last one is out of the mail, and its place about to be free
+            with self._lock:
+                self._taken += 1
+            return None
         dropped = mail[oldest]
         del mail[oldest]
         return dropped

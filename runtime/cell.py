@@ -354,7 +354,7 @@ class Cell:
         elif type(item.message) is ActorStop:
             answer(item.reply, None)
         else:
-            answer_dead(item.reply, f"{self} stopped before handling the message")
+            answer_dead(item.reply, f"{self} stopped before handling the message", self.belongings.reason)
 
     def forget_watched(self, ref: ActorRef[Any]) -> bool:
         """Whether the actor still watches `ref`; after this it does not."""

@@ -17,6 +17,7 @@ import trio
 from runtime.cell import NO_BELONGINGS, cell_of
 from runtime.dead_letters import LogThrottle
 from runtime.life import Life
+from runtime.messages import Halt
 from runtime.owner import message_type_of
 from runtime.ref import ActorRef
 from runtime.reply import Reply, answer, answer_error
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from runtime.actor import TrioActor
     from runtime.cell import Cell
     from runtime.dispatch import Handler
+else:
+    import pykka
+
+    TrioActor = pykka.Actor  # for help(), which evaluates the types of a Struct's fields
 
 __all__ = ["Inspection", "Slices", "Trace", "TraceEntry", "inspect", "resume", "suspend", "trace"]
 
@@ -210,6 +215,8 @@ def _suspend(cell: Cell) -> None:
         raise pykka.ActorDeadError(f"{cell} not found")
     cell.own().suspended = True
     cell.takes_mail = False
+    if cell.belongings.parent is None and cell.system is not None and cell.system.is_closing:
+        cell.deliver_control(Halt(None))  # the stop in its mail would wait with the rest
 
 
 def _resume(cell: Cell) -> None:

@@ -317,7 +317,7 @@ def _settle_incarnation(cell: Cell) -> list[Any]:
     if cell.asked is not None:  # cut off in the middle of an async handler
         waiting.append(cell.asked)
     for reply in waiting:
-        answer_dead(reply, f"{cell} stopped before it answered")
+        answer_dead(reply, f"{cell} stopped before it answered", belongings.reason)
     _bury_handled(cell, "the actor was killed")
     stop_replies = belongings.stop_replies or []
     cell.asked = None

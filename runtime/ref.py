@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from _thread import get_ident
@@ -12,7 +11,7 @@ import pykka
 import trio
 
 from runtime.messages import ActorStop, Ask, Halt, Kill
-from runtime.reply import ExcInfo, Reply, answer_dead, answer_error, answer_late, refuse_to_block
+from runtime.reply import ExcInfo, Reply, answer_dead, answer_error, answer_late, may_block, refuse_to_block
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
@@ -114,7 +113,7 @@ class ActorRef(pykka.ActorRef[A]):
             pykka.Timeout: there was none in so many seconds.
         """
         bounds = self._cell.belongings.bounds
-        if bounds is None or not _may_block():
+        if bounds is None or not may_block():
             return False
         granted = bounds.place()
         if granted is None:
@@ -258,14 +257,3 @@ class _Ended(Reply[bool]):
             super()._settle(False, None)
         else:
             super()._settle(failure is None, failure)
-
-
-def _may_block() -> bool:
-    """Whether nothing but this thread itself stands still while it waits."""
-    if trio.lowlevel.in_trio_run():
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return True
-    return False

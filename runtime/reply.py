@@ -21,7 +21,7 @@ import trio
 from runtime.errors import BlockingCallError
 from runtime.reporting import report
 
-__all__ = ["Reply", "answer", "answer_dead", "answer_error", "answer_late", "refuse_to_block"]
+__all__ = ["Reply", "answer", "answer_dead", "answer_error", "answer_late", "may_block", "refuse_to_block"]
 
 T = TypeVar("T")
 J = TypeVar("J")
@@ -342,9 +342,23 @@ class _Countdown:
 
 
 def refuse_to_block() -> None:
-    """Raise BlockingCallError on a thread that runs trio."""
+    """Raise BlockingCallError on a thread that runs trio or an asyncio loop."""
+    if not may_block():
+        raise BlockingCallError(
+            "waiting here would stop the loop of this thread: await the reply, "
+            "as in `await ref.ask(message, block=False)` or `await ref.stop(block=False)`"
+        )
+
+
+def may_block() -> bool:
+    """Whether nothing but this thread itself stands still while it waits."""
     if trio.lowlevel.in_trio_run():
-        raise BlockingCallError("blocking on a reply here would stop trio: await the reply instead")
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
 
 
 # The runtime answers through these. The asker may have settled its reply itself, a deferred one may be

@@ -120,9 +120,9 @@ class Scheduler:
     def admit(self, cell: Cell) -> None:
         """Give a new cell its first turn."""
         self.spawned += 1
-        self.ready.append(cell)
-        if self.parked:
-            self.wake()
+        if cell.mail is not None:  # from its __init__
+            self._borrowers.append(cell)
+        self.enqueue(cell)
 
     def enqueue(self, cell: Cell) -> None:
         """Give a cell that has just been marked `scheduled` its turn."""
@@ -132,7 +132,6 @@ class Scheduler:
 
     def wake(self) -> None:
         """Have the dispatcher look at its queues. May be called from any thread."""
-        self.parked = False  # whoever comes next need not wake a dispatcher that is being woken
         # Outside of a task, in a signal handler say, trio may be asleep itself, and has to be woken too.
         # And a signal handler or a finalizer may come in where the dispatcher is only about to sleep.
         if (
@@ -140,12 +139,17 @@ class Scheduler:
             and get_ident() == self.thread_id
             and trio.lowlevel.in_trio_task()
         ):
+            self.parked = False
             self._wake()
-        else:
-            try:
-                self._token.run_sync_soon(self._wake, idempotent=True)
-            except trio.RunFinishedError:
-                self.system.abandon()
+            return
+        try:
+            self.parked = False  # whoever comes next need not wake a dispatcher that is being woken
+            self._token.run_sync_soon(self._wake, idempotent=True)
+        except trio.RunFinishedError:
+            self.system.abandon()
+        except BaseException:  # a Ctrl-C on a thread without trio: then whoever comes next has to
+            self.parked = True
+            raise
 
     @trio.lowlevel.enable_ki_protection
     def run_soon(self, function: Callable[..., object], *args: Any) -> None:

@@ -52,6 +52,10 @@ class ActorSystem:
         handler_limit_seconds: float | None,
         observer: Observer | None,
     ) -> None:
+        if not isinstance(shutdown_budget_seconds, int | float) or not shutdown_budget_seconds >= 0:  # pyright: ignore[reportUnnecessaryIsInstance] - it would show at the end
+            raise ValueError(
+                f"a shutdown budget is a number of seconds from 0 on, not {shutdown_budget_seconds}"
+            )
         if handler_limit_seconds is not None and not handler_limit_seconds > 0:
             raise ValueError(f"a limit of {handler_limit_seconds} seconds for handlers is not more than 0")
         self._shutdown_budget_seconds = shutdown_budget_seconds
@@ -103,7 +107,11 @@ class ActorSystem:
     def _spawn(
         self, name: str | None, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs
     ) -> ActorRef[A]:
+        if not callable(cls):
+            raise TypeError(f"spawn takes a class of TrioActor and its arguments, not {cls!r}")
         actor = make_actor(cls, *args, **kwargs)
+        if type(getattr(actor, "_cell", None)) is not Cell:
+            raise TypeError(f"spawn takes a class of TrioActor and its arguments; {cls!r} made {actor!r}")
         ref = actor.actor_ref  # made here, where no other thread can make another one
         self.adopt(cell_of(actor), name=name)
         return ref
@@ -139,6 +147,8 @@ class ActorSystem:
             restarts=scheduler.restarts,
         )
 
+    # A Ctrl-C comes where the host waits here, and not in between, where the system would run on.
+    @trio.lowlevel.enable_ki_protection
     async def stop(self) -> None:
         """Stop all actors, the youngest first, each after the mail that it has; then the system.
 
@@ -160,6 +170,11 @@ class ActorSystem:
                 self._stopping.patience.cancel()
                 await self._finished.wait()
                 raise
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it starts no more actors."""
+        return self._closing
 
     # --- for the runtime ----------------------------------------------------------------------------
 
@@ -338,6 +353,7 @@ class ActorSystem:
                 self._finished.set()
 
     @asynccontextmanager
+    @trio.lowlevel.enable_ki_protection
     async def serve(self) -> AsyncGenerator[None, None]:
         """Run the system around a block of the host's."""
         started = trio.Event()
@@ -357,6 +373,7 @@ class ActorSystem:
 
 
 @asynccontextmanager
+@trio.lowlevel.enable_ki_protection
 async def open_system(
     *,
     shutdown_budget_seconds: float = 10.0,
@@ -440,7 +457,7 @@ class _Stopping:
         """Go on to the youngest that has not been asked to stop."""
         self._awaited = None
         # Looking again: another thread may just have been on its way in.
-        self._to_stop = self._to_stop or [cell for cell in self._roots if cell not in self._hanging]
+        self._to_stop = self._to_stop or [cell for cell in tuple(self._roots) if cell not in self._hanging]
         while self._to_stop:
             cell = self._to_stop.pop()
             if cell.life is not Life.DEAD:

@@ -203,9 +203,7 @@ class Watchdog:
         message_type = None if activity.message_type is None else activity.message_type.__name__
         report(
             _log.warning,
-            "code outside of actors holds the scheduler's thread"
-            if activity.actor is None
-            else "an actor holds the scheduler's thread",
+            f"{_who(activity)} holds the scheduler's thread",
             actor=activity.actor,
             message_type=message_type,
             task_name=activity.task_name,
@@ -219,6 +217,15 @@ class Watchdog:
             self._scheduler.system.events.publish(
                 SchedulerHeld(ref, message_type, task_name, hold.seconds, stack)
             )
+
+
+def _who(activity: Activity) -> str:
+    """In the text as well: plain logging does not show the fields."""
+    if activity.actor is None:
+        return f"code outside of actors, in {activity.task_name},"
+    if activity.message_type is None:
+        return activity.actor
+    return f"{activity.actor}, handling {activity.message_type.__name__},"
 
 
 def _stack(frame: FrameType, until: CodeType) -> str:

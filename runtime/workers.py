@@ -108,6 +108,7 @@ class Workers:
             result = await job.coroutine
         except BaseException as error:  # noqa: BLE001 - supervision edge: fails this one actor
             failure = error
+        job.scope = None  # it is the worker's, and the worker's next job is another actor's
         if cancel_status_of(task) is not cancel_status:
             leave_open_scopes(task, cancel_status)
             if failure is None:

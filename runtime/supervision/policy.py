@@ -16,6 +16,10 @@ import msgspec
 
 if TYPE_CHECKING:
     from runtime.actor import TrioActor
+else:
+    import pykka
+
+    TrioActor = pykka.Actor  # for help(), which evaluates the types of a Struct's fields
 
 __all__ = [
     "AFFECTED",

@@ -79,8 +79,18 @@ class Supervisor(TrioActor):
         Raises:
             ChildExistsError: two children have the same name.
             ValueError: a child is significant, and `auto_shutdown` is NEVER.
+            TypeError: an argument is of another type than it says.
         """
         super().__init__()
+        specs = _checked_specs(specs)
+        for name, value, kind in (
+            ("strategy", strategy, Strategy),
+            ("intensity", intensity, Intensity | None),
+            ("backoff", backoff, Backoff | None),
+            ("auto_shutdown", auto_shutdown, AutoShutdown),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(f"a Supervisor's {name} is {value!r}; allowed: {kind}")
         self._state = SupervisorState(
             specs, strategy=strategy, intensity=intensity, backoff=backoff, auto_shutdown=auto_shutdown
         )
@@ -121,6 +131,11 @@ class Supervisor(TrioActor):
 
     @handles(StartChild)
     def on_start_child(self, request: StartChild) -> None:
+        if not isinstance(request.spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - the asker is to blame, not the children
+            reply = self.defer()
+            if reply is not None:
+                answer_error(reply, TypeError(f"StartChild takes a ChildSpec, not {request.spec!r}"))
+            return
         self._perform(self._state.start_child(self._take_request(), request.spec))
 
     @handles(TerminateChild)
@@ -273,3 +288,13 @@ def _shutdown_seconds(spec: ChildSpec, actor: TrioActor) -> float | None:
             return None
         case _:
             return spec.shutdown
+
+
+def _checked_specs(specs: Iterable[ChildSpec]) -> tuple[ChildSpec, ...]:
+    if not isinstance(specs, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - a lone ChildSpec is the usual mistake
+        raise TypeError(f"a Supervisor takes a list of ChildSpec, not {specs!r}")
+    checked = tuple(specs)
+    for spec in checked:
+        if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance] - as above
+            raise TypeError(f"a Supervisor takes a list of ChildSpec; {spec!r} is none")
+    return checked

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import queue
+import random
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,9 +15,19 @@ from typing import Any
 import pykka
 import pytest
 import trio
+from pykka._envelope import Envelope
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from runtime import ActorSystem, Reply, TrioActor, WrongPlaceError, open_system
+from runtime import (
+    ActorRef,
+    ActorSystem,
+    Reply,
+    TrioActor,
+    WrongPlaceError,
+    open_system,
+    start_system,
+    suspend,
+)
 from runtime.cell import cell_of
 from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 from tests.runtime.samples import Echo, Obedient, Recorder
@@ -271,3 +282,87 @@ async def test_a_deferred_reply_that_only_a_callback_waits_for_is_answered(syste
     await ref.stop(block=False)
 
     assert answered == [True]
+
+
+async def test_a_kill_that_comes_late_touches_no_other_actor(system: ActorSystem) -> None:
+    async def wait_a_little(_: Obedient) -> None:
+        await trio.lowlevel.checkpoint()
+
+    for _ in range(100):
+        killed, innocent = system.spawn(Obedient), system.spawn(Obedient)
+        killed.tell(wait_a_little)
+        await trio.lowlevel.checkpoint()
+
+        def flood(ref: Any = killed) -> None:
+            for _ in range(100):
+                system.scheduler.run_soon(id, None)
+            ref.kill()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, flood)
+            for _ in range(5):
+                await innocent.ask(wait_a_little, block=False)
+
+    assert await still_works(system)
+    assert system.statistics().async_handlers == 0
+
+
+async def test_a_future_of_another_kind_may_be_deferred_and_forwarded(system: ActorSystem) -> None:
+    echo = system.spawn(Echo)
+
+    def pass_on(actor: Obedient) -> None:
+        actor.forward(echo, "answered by another", actor.defer())
+
+    future = pykka.ThreadingFuture[Any]()
+    ref = system.spawn(Obedient)
+    ref.actor_inbox.put(Envelope(pass_on, reply_to=future))
+    await ref.stop(block=False)
+
+    assert await trio.to_thread.run_sync(lambda: future.get(timeout=5)) == "answered by another"
+
+
+async def test_an_actor_suspended_while_its_system_stops_does_not_hold_it_up() -> None:
+    going_on = trio.Event()
+
+    async def stay(_: Obedient) -> None:
+        await going_on.wait()
+
+    async with open_system(shutdown_budget_seconds=1_000) as system:
+        ref = system.spawn(Obedient)
+        ref.tell(stay)
+
+        async def suspend_then_go_on() -> None:
+            await wait_all_tasks_blocked()
+            await suspend(ref)
+            going_on.set()
+
+        trio.lowlevel.spawn_system_task(suspend_then_go_on)
+
+    assert not ref.is_alive()
+
+
+def test_an_interrupted_tell_of_a_thread_leaves_the_system_awake() -> None:
+    armed = [False]
+
+    def interrupt(*_: object) -> None:
+        if armed[0]:
+            armed[0] = False
+            raise KeyboardInterrupt
+
+    def tell_until_interrupted(ref: ActorRef[Echo], seconds: float) -> None:
+        armed[0] = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        while True:
+            ref.tell("interrupted")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    rng = random.Random(1)
+    try:
+        with start_system(shutdown_budget_seconds=0.5) as host:
+            echo = host.system.spawn(Echo)
+            for _ in range(500):
+                with pytest.raises(KeyboardInterrupt):
+                    tell_until_interrupted(echo, 20e-6 + rng.random() * 100e-6)
+                assert echo.ask("awake", timeout=30) == "awake"
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -101,7 +101,7 @@ async def test_a_handler_is_named_while_it_holds_the_thread(reports: Reports) ->
         assert await ref.ask(Order(reports.hold_until_reported), block=False) is True
 
     report = reports.fields[0]
-    assert report["text"] == "an actor holds the scheduler's thread"
+    assert report["text"] == "worker, handling Order, holds the scheduler's thread"
     assert (report["actor"], report["message_type"]) == ("worker", "Order")
     assert "hold_until_reported" in report["stack"]
     assert "_run_slice" not in report["stack"]
@@ -138,7 +138,7 @@ async def test_a_task_of_the_host_that_blocks_is_reported_as_such(reports: Repor
         held = await next_hold(system, lambda nursery: nursery.start_soon(block, name="the host's"))
 
     report = reports.fields[0]
-    assert report["text"] == "code outside of actors holds the scheduler's thread"
+    assert report["text"] == "code outside of actors, in the host's, holds the scheduler's thread"
     assert (report["actor"], report["task_name"]) == (None, "the host's")
     assert (held.ref, held.message_type, held.task_name) == (None, None, "the host's")
 
