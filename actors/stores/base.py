@@ -47,6 +47,15 @@ class Store(Protocol):
         """A session as it is stored now, without claiming it. Raises as `load` does."""
         ...
 
+    def delete(self, session_id: str) -> None:
+        """Remove a session, durably. Until the store is closed, no write of any epoch brings it back:
+        the verdict on a late one is `SESSION_NOT_FOUND`.
+
+        Raises:
+            EngineError: `SESSION_NOT_FOUND`, also for one that was deleted before.
+        """
+        ...
+
     def list_sessions(self) -> tuple[SessionSummary, ...]:
         """All sessions, the oldest first. Reads no message texts."""
         ...

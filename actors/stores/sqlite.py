@@ -21,10 +21,13 @@ from actors.records import (
     SessionWrite,
     StoredSession,
 )
+from actors.stores.kept_session import with_text
 from actors.stores.owner_lock import OwnerLock
-from actors.stores.sqlite_commit import SqliteCommit, decode_message, grow, utc_text
+from actors.stores.sqlite_commit import SqliteCommit, utc_text
 from actors.stores.sqlite_errors import medium_errors
 from actors.stores.sqlite_file import open_for_reading, open_for_writing
+from actors.stores.sqlite_log import decode_message, trim_log
+from actors.stores.verdict import no_such_session, refuse_deleted
 
 __all__ = ["SqliteStore"]
 
@@ -46,6 +49,7 @@ class SqliteStore:
         self._path = path
         self._connection = connection
         self._lock = lock  # None: opened for reading
+        self._deleted: set[str] = set()
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False, create: bool = True) -> SqliteStore:
@@ -73,7 +77,10 @@ class SqliteStore:
     def commit(self, writes: Sequence[SessionWrite]) -> tuple[ErrorInfo | None, ...]:
         with self._writing():
             commit = SqliteCommit(self._connection, writes)
-            verdicts = tuple(commit.apply(write) for write in writes)
+            verdicts = tuple(
+                refuse_deleted(write) if write.session_id in self._deleted else commit.apply(write)
+                for write in writes
+            )
             commit.finish()
         return verdicts
 
@@ -92,11 +99,25 @@ class SqliteStore:
         with self._transaction("DEFERRED"):
             return self._stored(session_id)
 
+    def delete(self, session_id: str) -> None:
+        with self._writing():
+            number: tuple[int] | None = self._connection.execute(
+                "SELECT number FROM sessions WHERE session_id = ?", (session_id,)
+            ).fetchone()
+            if number is None:
+                raise no_such_session(session_id)
+            self._connection.execute("DELETE FROM messages WHERE session = ?", number)
+            self._connection.execute("DELETE FROM heads WHERE session = ?", number)
+            self._connection.execute("DELETE FROM sessions WHERE number = ?", number)
+            trim_log(self._connection)
+        self._deleted.add(session_id)
+
     def list_sessions(self) -> tuple[SessionSummary, ...]:
         with medium_errors(self._path):
             rows = self._connection.execute(
                 """
-                SELECT session_id, title, model, status, turns, messages, created_at, updated_at
+                SELECT session_id, title, model, status, turns, messages, created_at, updated_at,
+                    owner_id, project_id
                 FROM sessions ORDER BY created_at, number
                 """
             ).fetchall()
@@ -110,12 +131,29 @@ class SqliteStore:
                 messages=messages,
                 created_at=datetime.fromisoformat(created_at),
                 updated_at=datetime.fromisoformat(updated_at),
+                owner_id=owner_id,
+                project_id=project_id,
             )
-            for session_id, title, model, status, turns, messages, created_at, updated_at in rows
+            for (
+                session_id,
+                title,
+                model,
+                status,
+                turns,
+                messages,
+                created_at,
+                updated_at,
+                owner_id,
+                project_id,
+            ) in rows
         )
 
     def put_run(self, run: RunRecord) -> None:
         with self._writing():
+            self._connection.execute(
+                "DELETE FROM run_sessions WHERE run IN (SELECT number FROM runs WHERE run_id = ?)",
+                (run.run_id,),
+            )
             self._connection.execute("DELETE FROM runs WHERE run_id = ?", (run.run_id,))
             number = self._connection.execute(
                 "INSERT INTO runs (run_id, prompts_digest, model, created_at) VALUES (?, ?, ?, ?)",
@@ -189,9 +227,7 @@ class SqliteStore:
             (session_id,),
         ).fetchone()
         if found is None:
-            raise EngineError(
-                ErrorCode.SESSION_NOT_FOUND, f"there is no session {session_id}", session_id=session_id
-            )
+            raise no_such_session(session_id)
         number, record, epoch, revision = found
         try:
             return StoredSession(
@@ -221,7 +257,7 @@ class SqliteStore:
             "SELECT text, thought FROM appended WHERE position >= ? AND message = ? ORDER BY position",
             (log_start, sequence),
         ).fetchall()
-        return grow(message, pieces)
+        return with_text(message, pieces)
 
 
 def _resolved(path: Path) -> Path:

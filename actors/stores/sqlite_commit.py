@@ -6,30 +6,30 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, assert_never
 
 import msgspec
 
-from actors.conversation import Message, Role, Text
+from actors.conversation import Message, Role
 from actors.errors import ErrorInfo
-from actors.records import AppendText, PutMessage, PutSession, SessionRecord, SessionWrite
+from actors.records import (
+    AppendText,
+    DeleteMessages,
+    PutMessage,
+    PutSession,
+    SessionRecord,
+    SessionWrite,
+)
+from actors.stores.sqlite_log import limit_log, trim_log
 from actors.stores.verdict import Head, Verdict, judge, takes_text
 
-__all__ = ["LOG_LIMIT", "SqliteCommit", "decode_message", "grow", "utc_text"]
-
-LOG_LIMIT = 50_000
-"""How many rows the log of streamed text may span before its older half moves into the messages' rows.
-
-It takes one answer that is never finished, because its session crashed and nobody came back, to keep the
-log from being trimmed.
-"""
+__all__ = ["SqliteCommit", "utc_text"]
 
 T = TypeVar("T")
 
 _ROWS_PER_STATEMENT = 500
 
 _encoder = msgspec.json.Encoder()
-_message_decoder = msgspec.json.Decoder(Message)
 
 
 class _StoredSession:
@@ -130,9 +130,9 @@ class SqliteCommit:
                 [value for row in some for value in row],
             )
         if self._stopped_taking_text:
-            self._trim_log()
+            trim_log(self._connection)
         if self._appended:
-            self._limit_log()
+            limit_log(self._connection)
 
     def _find_sessions(self, writes: Sequence[SessionWrite]) -> dict[str, _StoredSession]:
         wanted = list(dict.fromkeys(write.session_id for write in writes))
@@ -161,6 +161,8 @@ class SqliteCommit:
                     wanted[session.number, op.message.message_id] = None
                 elif isinstance(op, AppendText):
                     wanted[session.number, op.message_id] = None
+                elif isinstance(op, DeleteMessages):
+                    wanted.update(((session.number, message_id), None) for message_id in op.message_ids)
         found: dict[tuple[int, str], _StoredMessage] = {}
         for some in _in_chunks(list(wanted)):
             rows = self._ask_once(
@@ -207,6 +209,10 @@ class SqliteCommit:
                     message = self._taking_text(session.number, message_id)
                     assert message is not None  # `judge` asked
                     self._appended.setdefault(message, []).append(op)
+                case DeleteMessages(message_ids=message_ids):
+                    self._delete_messages(session, message_ids)
+                case _:
+                    assert_never(op)
         session.revision = write.revision
         self._changed[session.number] = session
 
@@ -262,60 +268,23 @@ class SqliteCommit:
             session.new_turns += is_turn - before.is_turn
         self._messages[key] = _StoredMessage(sequence, is_turn, takes)
 
+    def _delete_messages(self, session: _StoredSession, message_ids: Sequence[str]) -> None:
+        gone: list[tuple[int]] = []
+        for message_id in message_ids:
+            message = self._messages.pop((session.number, message_id), None)
+            if message is None:
+                continue
+            gone.append((message.sequence,))
+            self._appended.pop(message.sequence, None)
+            self._stopped_taking_text |= message.takes_text
+            session.new_messages -= 1
+            session.new_turns -= message.is_turn
+        self._connection.executemany("DELETE FROM messages WHERE sequence = ?", gone)
+
     def _taking_text(self, session: int, message_id: str) -> int | None:
         """The row of a message, if that takes text."""
         message = self._messages.get((session, message_id))
         return message.sequence if message is not None and message.takes_text else None
-
-    def _trim_log(self) -> None:
-        """Remove the beginning of the log, up to the oldest answer that still grows.
-
-        Removing a finished answer's rows at once would rewrite every page that it shares with others.
-        From the front, whole pages fall free, and free pages are not written.
-        """
-        self._connection.execute(
-            """
-            DELETE FROM appended WHERE position < coalesce(
-                (SELECT min(log_start) FROM messages WHERE log_start IS NOT NULL), ?
-            )
-            """,
-            (self._log_end,),
-        )
-
-    def _limit_log(self) -> None:
-        first: int
-        last: int
-        first, last = self._connection.execute(
-            "SELECT (SELECT min(position) FROM appended), (SELECT max(position) FROM appended)"
-        ).fetchone()
-        if last - first >= LOG_LIMIT:
-            self._move_log_into_messages(before=(first + last) // 2)
-
-    def _move_log_into_messages(self, before: int) -> None:
-        pieces: dict[int, list[tuple[str, str]]] = {}
-        for message, text, thought in self._connection.execute(
-            """
-            SELECT message, text, thought FROM appended JOIN messages ON sequence = message
-            WHERE position < ? AND position >= log_start ORDER BY position
-            """,
-            (before,),
-        ):
-            pieces.setdefault(message, []).append((text, thought))
-        growing = self._connection.execute(
-            "SELECT sequence, body FROM messages WHERE log_start < ?", (before,)
-        ).fetchall()
-        self._connection.executemany(
-            "UPDATE messages SET log_start = ?, body = ? WHERE sequence = ?",
-            [
-                (
-                    before,
-                    _encoder.encode(grow(decode_message(body), pieces.get(sequence, []))).decode(),
-                    sequence,
-                )
-                for sequence, body in growing
-            ],
-        )
-        self._connection.execute("DELETE FROM appended WHERE position < ?", (before,))
 
 
 def _values(rows: Sequence[Sequence[object] | str], *, places: bool = False) -> str:
@@ -331,21 +300,6 @@ def _in_chunks(rows: list[T]) -> Iterator[list[T]]:
     """Few enough rows at a time for the parameters that SQLite takes in one statement."""
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
         yield rows[start : start + _ROWS_PER_STATEMENT]
-
-
-def decode_message(body: str) -> Message:
-    return _message_decoder.decode(body)
-
-
-def grow(message: Message, pieces: list[tuple[str, str]]) -> Message:
-    """`message` with the texts and thoughts of `pieces` behind its own."""
-    content = message.content
-    assert isinstance(content, Text)
-    grown = Text(
-        text=content.text + "".join(text for text, _ in pieces),
-        thought=content.thought + "".join(thought for _, thought in pieces),
-    )
-    return msgspec.structs.replace(message, content=grown)
 
 
 def utc_text(moment: datetime) -> str:

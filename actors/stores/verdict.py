@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import assert_never
 
 import msgspec
 
 from actors.conversation import Message, MessageState, Text
-from actors.errors import ErrorCode, ErrorInfo
-from actors.records import AppendText, PutMessage, PutSession, SessionWrite
+from actors.errors import EngineError, ErrorCode, ErrorInfo
+from actors.records import AppendText, DeleteMessages, PutMessage, PutSession, SessionWrite
 
-__all__ = ["Head", "Verdict", "judge", "takes_text"]
+__all__ = ["Head", "Verdict", "judge", "no_such_session", "refuse_deleted", "takes_text"]
 
 _encoder = msgspec.json.Encoder()
 
@@ -73,6 +74,10 @@ def _judge_ops(write: SessionWrite, stored_takes_text: Callable[[str], bool]) ->
                     takes[message_id] = stored_takes_text(message_id)
                 if not takes[message_id]:
                     return _refusal(ErrorCode.SESSION_INVALID, f"message {message_id} takes no text", write)
+            case DeleteMessages(message_ids=message_ids):
+                takes.update(dict.fromkeys(message_ids, False))
+            case _:
+                assert_never(op)
     try:
         _encoder.encode(write.ops)
     except UnicodeEncodeError as error:
@@ -80,6 +85,17 @@ def _judge_ops(write: SessionWrite, stored_takes_text: Callable[[str], bool]) ->
         # transaction it would fail everybody's writes, again at every retry.
         return _refusal(ErrorCode.SESSION_INVALID, f"text that is not Unicode: {error.reason}", write)
     return None
+
+
+def refuse_deleted(write: SessionWrite) -> ErrorInfo:
+    """The verdict on a write that came too late, be it the one that made the session."""
+    return _refusal(ErrorCode.SESSION_NOT_FOUND, "the session was deleted", write)
+
+
+def no_such_session(session_id: str) -> EngineError:
+    return EngineError(
+        ErrorCode.SESSION_NOT_FOUND, f"there is no session {session_id}", session_id=session_id
+    )
 
 
 def _refusal(code: ErrorCode, reason: str, write: SessionWrite) -> ErrorInfo:

@@ -13,8 +13,8 @@ from actors.conversation import MessageState
 from actors.errors import EngineError, ErrorCode
 from actors.records import SessionWrite
 from actors.stores import SqliteStore
-from actors.stores.sqlite_commit import LOG_LIMIT
 from actors.stores.sqlite_errors import medium_errors
+from actors.stores.sqlite_log import LOG_LIMIT
 from tests.actors.stores.process import child
 from tests.actors.stores.samples import answer, creation, piece, text_of
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from actors.errors import EngineError, ErrorCode
+from actors.records import ChatMode, TaskRecord
 from actors.stores import SqliteStore
 from actors.stores.sqlite_schema import FORMAT
 from tests.actors.stores.process import child
@@ -310,3 +311,21 @@ def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path, read_only: 
         SqliteStore.open(tmp_path / ("x" * 300), read_only=read_only)
 
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+def test_a_session_of_an_older_release_is_read_with_the_defaults_of_what_came_since(path: Path) -> None:
+    make_store(path, "s")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "UPDATE sessions SET record = ?",
+            (
+                '{"session_id":"s","created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z",'
+                '"task":{"task_id":"t","question_id":"q","number":3}}',
+            ),
+        )
+
+    with closing(SqliteStore.open(path)) as store:
+        record = store.load("s").record
+
+    assert (record.mode, record.max_turns, record.queued, record.version) == (ChatMode.CHAT, 20, (), 0)
+    assert record.task == TaskRecord("t", "q", number=3)

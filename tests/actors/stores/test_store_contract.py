@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from actors.conversation import (
+    Attachment,
     FinishReason,
     Message,
     MessageState,
@@ -21,6 +22,7 @@ from actors.conversation import (
 )
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import (
+    DeleteMessages,
     PutMessage,
     PutSession,
     RunRecord,
@@ -325,6 +327,102 @@ def test_an_answer_that_began_last_still_grows_when_the_others_are_done(store: S
     write(store, piece("b", "late"))
 
     assert text_of(store, "s", "b").text == "late"
+
+
+def test_removed_messages_are_gone_and_no_longer_counted(store: Store) -> None:
+    store.commit([creation("s", question("q1"), answer("a1"), question("q2"), answer("a2"))])
+    write(store, piece("a1", "half an"))
+
+    write(store, DeleteMessages(("q1", "a1", "never was")))
+
+    assert [message.message_id for message in store.read("s").messages] == ["q2", "a2"]
+    (summary,) = store.list_sessions()
+    assert (summary.turns, summary.messages) == (1, 2)
+    assert text_of(store, "s", "a2").text == ""
+
+
+def test_a_removed_message_takes_no_text(store: Store) -> None:
+    store.commit([creation("s", answer("a"), answer("b"))])
+
+    assert refusals(
+        store,
+        SessionWrite("s", 1, 2, (DeleteMessages(("a",)), piece("a", "in the same write"))),
+        SessionWrite("s", 1, 2, (DeleteMessages(("a",)), piece("b", "fine"))),
+        SessionWrite("s", 1, 3, (piece("a", "in a later write"),)),
+    ) == [ErrorCode.SESSION_INVALID, None, ErrorCode.SESSION_INVALID]
+
+
+def test_a_message_put_again_after_its_removal_is_new_and_the_last(store: Store) -> None:
+    store.commit([creation("s", answer("a", "old"), answer("b"))])
+    write(store, piece("b", "kept"), piece("a", "gone"))
+
+    write(store, piece("a", "gone too"), DeleteMessages(("a",)), answer("a"), piece("a", "new"))
+    write(store, DeleteMessages(("b",)), answer("b"))
+
+    assert [message.message_id for message in store.read("s").messages] == ["a", "b"]
+    assert (text_of(store, "s", "a").text, text_of(store, "s", "b").text) == ("new", "")
+
+
+def test_what_hangs_on_a_message_that_grows_stays_with_it(store: Store) -> None:
+    growing = Message(
+        message_id="a",
+        parent_id=None,
+        role=Role.ASSISTANT,
+        content=Text("", attachments=(Attachment("notes.txt", "n"),)),
+        created_at=NOON,
+        state=MessageState.STREAMING,
+    )
+    store.commit([creation("s", PutMessage(growing))])
+
+    write(store, piece("a", "text"))
+
+    assert text_of(store, "s", "a") == Text("text", attachments=(Attachment("notes.txt", "n"),))
+
+
+def test_a_deleted_session_is_gone_and_the_others_stay(store: Store) -> None:
+    store.commit([creation(name, question("q"), answer("a")) for name in ("s", "other")])
+    for name in ("s", "other"):
+        write(store, piece("a", f"of {name}"), session_id=name)
+
+    store.delete("s")
+
+    for find in (store.read, store.load, store.delete):
+        with pytest.raises(EngineError) as raised:
+            find("s")
+        assert raised.value.code is ErrorCode.SESSION_NOT_FOUND
+    assert [summary.session_id for summary in store.list_sessions()] == ["other"]
+    assert text_of(store, "other", "a").text == "of other"
+
+
+def test_no_late_write_brings_a_deleted_session_back(store: Store) -> None:
+    store.commit([creation("s", answer("a"))])
+    store.load("s")
+    store.delete("s")
+
+    late = [
+        SessionWrite("s", 2, 2, (piece("a", "late"),)),
+        creation("s", answer("a")),
+        SessionWrite("s", 2, 2, (PutSession(record("s")),)),
+    ]
+
+    assert refusals(store, *late, creation("other")) == [ErrorCode.SESSION_NOT_FOUND] * 3 + [None]
+    assert [summary.session_id for summary in store.list_sessions()] == ["other"]
+
+
+def test_an_unknown_session_cannot_be_deleted(store: Store) -> None:
+    with pytest.raises(EngineError) as raised:
+        store.delete("nobody")
+
+    assert raised.value.code is ErrorCode.SESSION_NOT_FOUND
+
+
+def test_a_listing_says_whose_a_session_is(store: Store) -> None:
+    owned = msgspec.structs.replace(record("s"), owner_id="ann", project_id="garden")
+
+    store.commit([SessionWrite("s", 1, 1, (PutSession(owned),))])
+
+    (summary,) = store.list_sessions()
+    assert (summary.owner_id, summary.project_id) == ("ann", "garden")
 
 
 def test_a_refused_creation_leaves_no_session(store: Store) -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from actors.conversation import Message, MessageState, Text
 from actors.errors import ErrorCode
-from actors.records import AppendText, PutMessage, PutSession, SessionWrite, WriteOp
+from actors.records import AppendText, DeleteMessages, PutMessage, PutSession, SessionWrite, WriteOp
 from actors.stores import MemoryStore, SqliteStore, Store
 from tests.actors.stores.samples import answer, piece, question, record
 
@@ -37,6 +37,7 @@ operations = st.lists(
         st.builds(question, message_ids, texts),
         st.builds(piece, message_ids, texts, texts),
         st.builds(piece, message_ids, texts, texts),
+        st.lists(message_ids, max_size=2).map(tuple).map(DeleteMessages),
         texts,  # a new title
     ),
     max_size=5,
@@ -51,6 +52,7 @@ class Expected:
     messages: dict[str, Message] = field(default_factory=dict[str, Message])
     epoch: int = 1
     writes: list[SessionWrite] = field(default_factory=list[SessionWrite])
+    deleted: bool = False
 
     def after(self, write: SessionWrite) -> Expected | None:
         """The session after `write`; `None` if one of its texts has nowhere to go."""
@@ -68,6 +70,9 @@ class Expected:
                     assert isinstance(message.content, Text)
                     whole = Text(message.content.text + text, message.content.thought + thought)
                     new.messages[message_id] = answer(message_id, whole.text, thought=whole.thought).message
+                case DeleteMessages(message_ids=gone):
+                    for message_id in gone:
+                        new.messages.pop(message_id, None)
         return new
 
 
@@ -91,6 +96,10 @@ class StoreMachine(RuleBasedStateMachine):
         if session is None:
             write = SessionWrite(session_id, 1, 1, (PutSession(record(session_id)), *ops))
             session = Expected()
+        elif session.deleted:
+            return SessionWrite(session_id, session.epoch, len(session.writes) + 1, ops), (
+                ErrorCode.SESSION_NOT_FOUND
+            )
         else:
             write = SessionWrite(session_id, session.epoch, len(session.writes) + 1, ops)
         after = session.after(write)
@@ -117,7 +126,8 @@ class StoreMachine(RuleBasedStateMachine):
         (error,) = self.store.commit([write])
 
         # A write of a former epoch is refused even if it was kept: who asks does not own the session.
-        assert (error and error.code) == (None if write.epoch == session.epoch else ErrorCode.CONFLICT)
+        kept = None if write.epoch == session.epoch else ErrorCode.CONFLICT
+        assert (error and error.code) == (ErrorCode.SESSION_NOT_FOUND if session.deleted else kept)
 
     @rule(session_id=session_ids, drawn=operations, gap=st.integers(min_value=2, max_value=3))
     def leave_a_gap(self, session_id: str, drawn: list[WriteOp | str], gap: int) -> None:
@@ -130,7 +140,8 @@ class StoreMachine(RuleBasedStateMachine):
         (error,) = self.store.commit([write])
 
         assert error is not None
-        assert error.code is (ErrorCode.CONFLICT if session else ErrorCode.SESSION_NOT_FOUND)
+        there = session is not None and not session.deleted
+        assert error.code is (ErrorCode.CONFLICT if there else ErrorCode.SESSION_NOT_FOUND)
 
     @rule(session_id=session_ids, drawn=operations, distance=st.sampled_from([-1, 1]))
     def write_as_somebody_else(self, session_id: str, drawn: list[WriteOp | str], distance: int) -> None:
@@ -143,11 +154,23 @@ class StoreMachine(RuleBasedStateMachine):
         (error,) = self.store.commit([write])
 
         assert error is not None
-        assert error.code is ErrorCode.CONFLICT
+        assert error.code is (ErrorCode.SESSION_NOT_FOUND if session.deleted else ErrorCode.CONFLICT)
+
+    @rule(session_id=session_ids, rarely=st.integers(0, 4))
+    def delete(self, session_id: str, rarely: int) -> None:
+        if session_id not in self.there() or rarely:
+            return
+
+        self.store.delete(session_id)
+
+        self.expected[session_id].deleted = True
+
+    def there(self) -> dict[str, Expected]:
+        return {name: session for name, session in self.expected.items() if not session.deleted}
 
     @rule(session_id=session_ids)
     def load(self, session_id: str) -> None:
-        session = self.expected.get(session_id)
+        session = self.there().get(session_id)
         if session is None:
             return
         session.epoch += 1
@@ -158,7 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def everything_is_as_expected(self) -> None:
-        for session_id, session in self.expected.items():
+        for session_id, session in self.there().items():
             stored = self.store.read(session_id)
             assert stored.record.title == session.title
             assert stored.messages == tuple(session.messages.values())
@@ -175,7 +198,7 @@ class StoreMachine(RuleBasedStateMachine):
                 len(session.messages),
                 sum(message.role == "user" for message in session.messages.values()),
             )
-            for session_id, session in self.expected.items()
+            for session_id, session in self.there().items()
         }
 
     def teardown(self) -> None:
@@ -194,11 +217,13 @@ class SqliteStoreMachine(StoreMachine):
         self.store.close()
         assert [file.name for file in self.path.parent.iterdir()] == [self.path.name]
         self.store = SqliteStore.open(self.path, create=False)
+        # What was deleted before may be made again now: the tombstones were the closed store's.
+        self.expected = self.there()
 
     @rule()
     def read_beside_the_owner(self) -> None:
         reader = SqliteStore.open(self.path, read_only=True)
-        for session_id in self.expected:
+        for session_id in self.there():
             assert reader.read(session_id) == self.store.read(session_id)
         reader.close()
 
