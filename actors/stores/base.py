@@ -1,4 +1,4 @@
-"""The contract of every store. `tests/actors/stores/` holds the suite that each one passes."""
+"""The contracts of stores. `tests/actors/stores/` holds the suite that each one passes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from actors.errors import ErrorInfo
-from actors.records import RunRecord, SessionSummary, SessionWrite, StoredSession
+from actors.records import RunRecord, SessionRecord, SessionSummary, SessionWrite, StoredSession
 
-__all__ = ["Store"]
+__all__ = ["ChatFiles", "Sessions", "Store"]
 
 
-class Store(Protocol):
+class Sessions(Protocol):
     """Keeps sessions. Synchronous; used by one thread at a time, not always the same one.
 
     Every method raises `EngineError` with `PERSISTENCE_FAILED` when the medium fails, and then nothing of
@@ -60,6 +60,14 @@ class Store(Protocol):
         """All sessions, the oldest first. Reads no message texts."""
         ...
 
+    def close(self) -> None:
+        """Release the medium. Idempotent; other calls after it are errors of the caller."""
+        ...
+
+
+class Store(Sessions, Protocol):
+    """Keeps sessions, and what belongs to none: the runs."""
+
     def put_run(self, run: RunRecord) -> None:
         """Remember a run, durably, as the newest."""
         ...
@@ -68,6 +76,37 @@ class Store(Protocol):
         """The run that was put last."""
         ...
 
-    def close(self) -> None:
-        """Release the medium. Idempotent; other calls after it are errors of the caller."""
+
+class ChatFiles(Protocol):
+    """Sessions that live in files of their users. Synchronous, as `Sessions` is.
+
+    Every method raises `EngineError`: `INVALID_ARGUMENT` for a path that is no chat file's or outside the
+    project folders, and then nothing was written; `PERSISTENCE_FAILED` when the medium fails.
+    """
+
+    def create(self, directory: str, record: SessionRecord, *, new_task: bool = False) -> str:
+        """Make a chat file with this session in it, durably, and keep it open; its canonical path.
+
+        The file gets the next free number in `directory`, or with `new_task` in a new folder there. The
+        session is at epoch 1 and revision 0.
+        """
+        ...
+
+    def open(self, path: str) -> str:
+        """Keep a chat file open; the id of its session. Twice is once, by whatever links.
+
+        A session whose file was moved is found again by opening its new path.
+
+        Raises:
+            EngineError: `SESSION_NOT_FOUND` if there is no file, `SESSION_INVALID` if it is no chat (its
+                bytes stay as they are), `CONFLICT` if it is a copy of one that is open.
+        """
+        ...
+
+    def fork(self, path: str) -> str:
+        """Make the copy of a chat file a session of its own, durably, and keep it open; the new id.
+
+        Raises:
+            EngineError: as `open` does; `INVALID_ARGUMENT` for a file that is open itself, not its copy.
+        """
         ...

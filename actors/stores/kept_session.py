@@ -19,7 +19,7 @@ from actors.records import (
     SessionWrite,
     StoredSession,
 )
-from actors.stores.verdict import Head, takes_text
+from actors.stores.verdict import Head, Verdict, judge, takes_text
 
 __all__ = ["KeptSession", "with_text"]
 
@@ -42,12 +42,27 @@ class KeptSession:
     def of(cls, stored: StoredSession) -> KeptSession:
         return cls(stored.record, stored.messages, Head(stored.epoch, stored.revision))
 
-    def takes_text(self, message_id: str) -> bool:
+    @property
+    def session_id(self) -> str:
+        return self._record.session_id
+
+    def copy(self) -> KeptSession:
+        return KeptSession.of(self.stored())
+
+    def take(self, write: SessionWrite) -> ErrorInfo | None:
+        """Judge a write, and apply it unless it is a repeat or refused."""
+        verdict = judge(write, self.head, self._takes_text)
+        if isinstance(verdict, ErrorInfo):
+            return verdict
+        if verdict is Verdict.APPLY:
+            self._apply(write)
+        return None
+
+    def _takes_text(self, message_id: str) -> bool:
         message = self._messages.get(message_id)
         return message is not None and takes_text(message)
 
-    def apply(self, write: SessionWrite) -> None:
-        """Apply a write that was judged to be the next one."""
+    def _apply(self, write: SessionWrite) -> None:
         for op in write.ops:
             match op:
                 case PutSession(record=record):

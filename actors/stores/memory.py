@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from actors.errors import ErrorInfo
 from actors.records import PutSession, RunRecord, SessionSummary, SessionWrite, StoredSession
 from actors.stores.kept_session import KeptSession
-from actors.stores.verdict import Head, Verdict, judge, no_such_session, refuse_deleted
+from actors.stores.verdict import Head, judge, no_such_session, refuse_deleted
 
 __all__ = ["MemoryStore"]
 
@@ -35,21 +35,16 @@ class MemoryStore:
         if write.session_id in self._deleted:
             return refuse_deleted(write)
         session = self._sessions.get(write.session_id)
-        if session is None:
-            verdict = judge(write, None, lambda _: False)
-        else:
-            verdict = judge(write, session.head, session.takes_text)
+        if session is not None:
+            return session.take(write)
+        verdict = judge(write, None, lambda _: False)
         if isinstance(verdict, ErrorInfo):
             return verdict
-        if verdict is Verdict.REPEAT:
-            return None
-        if session is None:
-            creation = write.ops[0]
-            assert isinstance(creation, PutSession)
-            session = KeptSession(creation.record, (), Head(epoch=1, revision=0))
-            self._sessions[write.session_id] = session
-        session.apply(write)
-        return None
+        creation = write.ops[0]
+        assert isinstance(creation, PutSession)
+        session = KeptSession(creation.record, (), Head(epoch=1, revision=0))
+        self._sessions[write.session_id] = session
+        return session.take(write)
 
     def load(self, session_id: str) -> StoredSession:
         session = self._find(session_id)

@@ -12,7 +12,7 @@ from actors.conversation import Message, MessageState, Text
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import AppendText, DeleteMessages, PutMessage, PutSession, SessionWrite
 
-__all__ = ["Head", "Verdict", "judge", "no_such_session", "refuse_deleted", "takes_text"]
+__all__ = ["Head", "Verdict", "judge", "no_such_session", "refuse_deleted", "refuse_unknown", "takes_text"]
 
 _encoder = msgspec.json.Encoder()
 
@@ -49,7 +49,7 @@ def judge(
             write.epoch == 1 and write.revision == 1 and write.ops and isinstance(write.ops[0], PutSession)
         )
         if not creates:
-            return _refusal(ErrorCode.SESSION_NOT_FOUND, "there is no such session", write)
+            return refuse_unknown(write)
     elif write.epoch != head.epoch:
         # Judged before the revision: a former owner must not take a number that its successor has used
         # in the meantime for an acknowledgement of its own write.
@@ -85,6 +85,10 @@ def _judge_ops(write: SessionWrite, stored_takes_text: Callable[[str], bool]) ->
         # transaction it would fail everybody's writes, again at every retry.
         return _refusal(ErrorCode.SESSION_INVALID, f"text that is not Unicode: {error.reason}", write)
     return None
+
+
+def refuse_unknown(write: SessionWrite) -> ErrorInfo:
+    return _refusal(ErrorCode.SESSION_NOT_FOUND, "there is no such session", write)
 
 
 def refuse_deleted(write: SessionWrite) -> ErrorInfo:

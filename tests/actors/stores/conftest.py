@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.stores import MemoryStore, SqliteStore, Store
+from tests.actors.stores.chat_folder import ChatFolder
 
 
 @pytest.fixture
@@ -16,8 +17,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "greenroom.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, path: Path) -> Iterator[Store]:
-    opened: Store = MemoryStore() if request.param == "memory" else SqliteStore.open(path)
+@pytest.fixture(params=["memory", "sqlite", "chat_file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, path: Path) -> Iterator[Store]:
+    opened: Store
+    match request.param:
+        case "memory":
+            opened = MemoryStore()
+        case "sqlite":
+            opened = SqliteStore.open(path)
+        case _:
+            opened = ChatFolder(str(tmp_path))
     yield opened
     opened.close()

@@ -43,7 +43,7 @@ def answer(
     return PutMessage(
         Message(
             message_id=message_id,
-            parent_id="question",
+            parent_id=None,
             role=Role.ASSISTANT,
             content=Text(text, thought),
             created_at=NOON,

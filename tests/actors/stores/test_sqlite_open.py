@@ -315,14 +315,11 @@ def test_a_name_that_no_file_system_takes_is_refused(tmp_path: Path, read_only: 
 
 def test_a_session_of_an_older_release_is_read_with_the_defaults_of_what_came_since(path: Path) -> None:
     make_store(path, "s")
+    moment = "2026-03-01T12:00:00Z"
+    old = f'{{"session_id":"s","created_at":"{moment}","updated_at":"{moment}",'
+    old += '"task":{"task_id":"t","question_id":"q","number":3}}'
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(
-            "UPDATE sessions SET record = ?",
-            (
-                '{"session_id":"s","created_at":"2026-03-01T12:00:00Z","updated_at":"2026-03-01T12:00:00Z",'
-                '"task":{"task_id":"t","question_id":"q","number":3}}',
-            ),
-        )
+        connection.execute("UPDATE sessions SET record = ?", (old,))
 
     with closing(SqliteStore.open(path)) as store:
         record = store.load("s").record

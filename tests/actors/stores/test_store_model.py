@@ -21,6 +21,7 @@ from actors.conversation import Message, MessageState, Text
 from actors.errors import ErrorCode
 from actors.records import AppendText, DeleteMessages, PutMessage, PutSession, SessionWrite, WriteOp
 from actors.stores import MemoryStore, SqliteStore, Store
+from tests.actors.stores.chat_folder import ChatFolder
 from tests.actors.stores.samples import answer, piece, question, record
 
 SESSION_IDS = ("s0", "s1", "s2")
@@ -232,7 +233,27 @@ class SqliteStoreMachine(StoreMachine):
         self.folder.cleanup()
 
 
-@pytest.mark.parametrize(("machine", "examples"), [(StoreMachine, 50), (SqliteStoreMachine, 100)])
+class ChatFileStoreMachine(StoreMachine):
+    @initialize()
+    def open(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = ChatFolder(self.folder.name)
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        store = self.store = ChatFolder(self.folder.name)
+        self.expected = self.there()
+        assert {store.open(str(file)) for file in Path(self.folder.name).iterdir()} == set(self.expected)
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("machine", "examples"), [(StoreMachine, 50), (SqliteStoreMachine, 100), (ChatFileStoreMachine, 50)]
+)
 def test_a_store_behaves_like_a_dictionary_of_whole_texts(
     machine: type[StoreMachine], examples: int
 ) -> None:

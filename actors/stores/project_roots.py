@@ -1,0 +1,116 @@
+"""The folders in which chat files may be."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from actors.errors import EngineError, ErrorCode
+from actors.stores.atomic_file import Stamp
+from actors.stores.chat_naming import CHAT_SUFFIX
+
+__all__ = ["ProjectRoots", "canonical_path"]
+
+_SEARCH_LIMIT = 10_000
+
+
+def canonical_path(path: str) -> str:
+    """One name for one file: absolute, without links, `.` and `..`. Looks at the disk.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT` for what cannot be a path.
+    """
+    try:
+        canonical = os.path.realpath(path)
+        canonical.encode()  # messages and errors carry it as text
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, f"{path!r} cannot be a path: {error}; choose another one"
+        ) from None
+    return canonical
+
+
+class ProjectRoots:
+    """Which places are inside a project folder, after all links are followed."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = tuple(Path(canonical_path(root)) for root in roots)
+
+    def __bool__(self) -> bool:
+        return bool(self._roots)
+
+    def chat(self, path: str) -> Path:
+        """The canonical path of a chat file, which need not be there.
+
+        Raises:
+            EngineError: `INVALID_ARGUMENT`: no chat file's name, or outside.
+        """
+        place = self._inside(path)
+        if not place.name.endswith(CHAT_SUFFIX) or place.name == CHAT_SUFFIX:
+            _refuse(place, f"a chat file is called NAME{CHAT_SUFFIX}; rename it, or choose another one")
+        return place
+
+    def folder(self, directory: str) -> Path:
+        """The canonical path of a folder.
+
+        Raises:
+            EngineError: `INVALID_ARGUMENT`: no folder, or outside.
+        """
+        place = self._inside(directory)
+        if not place.is_dir():
+            _refuse(place, "there is no such folder; create it, or choose another one")
+        return place
+
+    def _inside(self, path: str) -> Path:
+        place = Path(canonical_path(path))
+        if not self._roots:
+            _refuse(place, "no project folder is configured; name one or more in `project_roots`")
+        if self._root_of(place) is None:
+            roots = ", ".join(str(root) for root in self._roots)
+            _refuse(
+                place,
+                f"this is outside the project folders ({roots}); choose a path inside one of them, "
+                "or add a folder to `project_roots`",
+            )
+        return place
+
+    def _root_of(self, place: Path) -> Path | None:
+        return next((root for root in self._roots if place.is_relative_to(root)), None)
+
+    def find(self, stamp: Stamp, near: Path) -> Path | None:
+        """Where the chat file went that was at `near`: nearby, or in its project folder.
+
+        Looks at thousands of files at most, and then gives up.
+        """
+        root = self._root_of(near)
+        folders = [near.parent] if root is None else [near.parent, root]
+        for path, inode in _chat_files(folders):
+            if inode == stamp.inode and path.stat().st_dev == stamp.device:
+                return path
+        return None
+
+
+def _chat_files(folders: Sequence[Path]) -> Iterator[tuple[Path, int]]:
+    """Chat files in and below `folders`, the nearest first, with their inodes."""
+    waiting = deque(folders)
+    seen = 0
+    while waiting:
+        try:
+            entries = list(os.scandir(waiting.popleft()))
+        except OSError:
+            continue  # a folder that is gone, or not ours to read, holds nothing for us
+        for entry in entries:
+            seen += 1
+            if seen > _SEARCH_LIMIT:
+                return
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(Path(entry.path))
+            elif entry.name.endswith(CHAT_SUFFIX) and entry.is_file(follow_symlinks=False):
+                yield Path(entry.path), entry.inode()
+
+
+def _refuse(place: Path, reason: str) -> NoReturn:
+    raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{place}: {reason}", path=str(place))
