@@ -5,13 +5,14 @@ Pure: `decide_*` methods change the state and yield what is to be done, all of w
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
 
-from actors.errors import ErrorInfo
+from actors.errors import ErrorCode, ErrorInfo
 from actors.persistence.protocol import PersistenceNotice, Save, Saved, SaveFailed
 from actors.records import SessionWrite
 
@@ -58,11 +59,22 @@ class _Queue:
         self.saves: list[Save] = []
 
 
+class _Pause:
+    """The writes of one session whose medium fails while that of others works."""
+
+    __slots__ = ("due", "saves")
+
+    def __init__(self, due: float, saves: list[Save]) -> None:
+        self.due = due
+        self.saves = saves
+
+
 class PersistenceState:
     """The writes that wait, and the batch that is being committed.
 
     `_waiting` is in the order in which the sessions became dirty. The throttle is the same for all, so
-    that the sessions that are due are always its head: nothing scans all sessions.
+    that the sessions that are due are always its head: nothing scans all sessions. A session is waiting or
+    paused, never both; the heap of pauses may name sessions that are paused no more.
     """
 
     def __init__(self, *, throttle_seconds: float) -> None:
@@ -71,11 +83,18 @@ class PersistenceState:
         self._urgent: dict[str, None] = {}
         self._in_flight: list[Save] = []
         self._failures_in_a_row = 0
+        self._paused: dict[str, _Pause] = {}
+        self._pauses: list[tuple[float, str]] = []
+        self._failures_of: dict[str, int] = {}
         # What each flush still waits for: the last revision that it covers, by session.
         self._flushes: dict[int, dict[str, int]] = {}
 
     def decide_save(self, save: Save, now: float) -> Iterator[Effect]:
         session_id = save.write.session_id
+        pause = self._paused.get(session_id)
+        if pause is not None:
+            pause.saves.append(save)
+            return
         queue = self._waiting.get(session_id)
         first = not self._waiting
         if queue is None:
@@ -88,25 +107,32 @@ class PersistenceState:
         if save.immediate:
             yield self._commit(now)
         elif first:
-            yield WakeAfter(self._throttle_seconds)
+            yield from self._go_on(now)
 
     def decide_flush(self, number: int, now: float) -> Iterator[Effect]:
         """Commit everything soon, and say `Settled` then."""
         covered = {save.write.session_id: save.write.revision for save in self._in_flight}
-        covered |= {
-            session_id: queue.saves[-1].write.revision for session_id, queue in self._waiting.items()
-        }
+        for queues in (self._waiting, self._paused):
+            covered |= {session_id: queue.saves[-1].write.revision for session_id, queue in queues.items()}
         yield from self._wait_for(number, covered, now)
 
     def decide_flush_session(self, number: int, session_id: str, now: float) -> Iterator[Effect]:
         """The same for one session."""
-        saves = [save for save in self._in_flight if save.write.session_id == session_id]
-        queue = self._waiting.get(session_id)
+        revision = self._last_in_flight(session_id)
+        queue = self._waiting.get(session_id) or self._paused.get(session_id)
         if queue is not None:
-            saves += queue.saves
-        yield from self._wait_for(
-            number, {save.write.session_id: save.write.revision for save in saves}, now
-        )
+            revision = queue.saves[-1].write.revision
+        yield from self._wait_for(number, {} if revision is None else {session_id: revision}, now)
+
+    def decide_remove(self, number: int, session_id: str, now: float) -> Iterator[Effect]:
+        """Drop what waits of a session that is to be deleted; `Settled` when nothing of it is in flight."""
+        self._failures_of.pop(session_id, None)
+        dropped = self._take_waiting(session_id)
+        revision = self._last_in_flight(session_id)
+        if dropped:
+            yield self._failed(dropped[0], _deleted(session_id))
+            yield from self._settle_flushes({session_id: dropped[-1].write.revision}, but_for=revision)
+        yield from self._wait_for(number, {} if revision is None else {session_id: revision}, now)
 
     def _wait_for(self, number: int, covered: dict[str, int], now: float) -> Iterator[Effect]:
         if not covered:
@@ -116,7 +142,7 @@ class PersistenceState:
         self._urgent.update(
             dict.fromkeys(session_id for session_id in covered if session_id in self._waiting)
         )
-        if not self._in_flight and not self._failures_in_a_row:
+        if self._urgent and not self._in_flight and not self._failures_in_a_row:
             yield self._commit(now)
 
     def decide_woken(self, now: float) -> Iterator[Effect]:
@@ -124,20 +150,57 @@ class PersistenceState:
             return
         if self._failures_in_a_row:
             self._urgent.update(dict.fromkeys(self._waiting))
+        if not self._waiting:
+            self._failures_in_a_row = 0  # what failed was removed meanwhile
         yield from self._go_on(now)
 
     def decide_committed(self, verdicts: tuple[ErrorInfo | None, ...], now: float) -> Iterator[Effect]:
+        """A verdict that a retry may change pauses its session only; the others are final."""
         self._failures_in_a_row = 0
-        saves, self._in_flight = self._in_flight, []
-        settled: dict[str, tuple[Save, ErrorInfo | None]] = {}
-        for save, verdict in zip(saves, verdicts, strict=True):
+        batch, self._in_flight = self._in_flight, []
+        stored: dict[str, Save] = {}
+        refused: dict[str, tuple[ErrorInfo, list[Save]]] = {}
+        for save, verdict in zip(batch, verdicts, strict=True):
             session_id = save.write.session_id
-            if settled.get(session_id, (save, None))[1] is None:  # the first refusal counts
-                settled[session_id] = (save, verdict)
-        for save, verdict in settled.values():
-            yield from self._report(save, verdict)
-        yield from self._settle_flushes(saves)
+            if session_id in refused:  # the first refusal counts
+                refused[session_id][1].append(save)
+            elif verdict is not None:
+                refused[session_id] = (verdict, [save])
+            else:
+                stored[session_id] = save
+        for session_id, save in stored.items():
+            self._failures_of.pop(session_id, None)
+            yield Notify(save.reply_to, Saved(session_id, save.write.epoch, save.write.revision))
+        yield from self._settle_flushes({s: save.write.revision for s, save in stored.items()})
+        for session_id, (error, saves) in refused.items():
+            if error.retryable and self._pause(session_id, saves, now):
+                continue
+            self._failures_of.pop(session_id, None)
+            if error.retryable:
+                saves.extend(self._take_waiting(session_id))  # it builds on what was not stored
+            yield self._failed(saves[0], error)
+            yield from self._settle_flushes({session_id: saves[-1].write.revision})
         yield from self._go_on(now)
+
+    def _pause(self, session_id: str, saves: list[Save], now: float) -> bool:
+        """Try a session's writes again a little later; False if that was done often enough."""
+        attempt = self._failures_of.get(session_id, 0)
+        if attempt == len(RETRY_DELAYS_SECONDS):
+            return False
+        self._failures_of[session_id] = attempt + 1
+        due = now + RETRY_DELAYS_SECONDS[attempt]
+        self._paused[session_id] = _Pause(due, saves + self._take_waiting(session_id))
+        heapq.heappush(self._pauses, (due, session_id))
+        return True
+
+    def _take_waiting(self, session_id: str) -> list[Save]:
+        self._urgent.pop(session_id, None)
+        queue = self._waiting.pop(session_id, None) or self._paused.pop(session_id, None)
+        return [] if queue is None else queue.saves
+
+    def _last_in_flight(self, session_id: str) -> int | None:
+        revisions = [s.write.revision for s in self._in_flight if s.write.session_id == session_id]
+        return revisions[-1] if revisions else None
 
     def decide_commit_failed(self, error: ErrorInfo, now: float) -> Iterator[Effect]:
         """The medium failed and nothing of the batch is stored: try again a little later, then give up."""
@@ -149,33 +212,29 @@ class PersistenceState:
             yield WakeAfter(RETRY_DELAYS_SECONDS[attempt])
             return
         self._failures_in_a_row = 0
-        failed: dict[str, Save] = {}
+        failed: dict[str, list[Save]] = {}
         for save in saves:
-            failed.setdefault(save.write.session_id, save)
-        dropped = saves
-        for session_id, save in failed.items():
-            queue = self._waiting.pop(session_id, None)  # it builds on what was not stored
-            self._urgent.pop(session_id, None)
-            dropped = dropped + queue.saves if queue is not None else dropped
-            yield from self._report(save, error)
-        yield from self._settle_flushes(dropped)
+            failed.setdefault(save.write.session_id, []).append(save)
+        for session_id, its_saves in failed.items():
+            self._failures_of.pop(session_id, None)
+            its_saves.extend(self._take_waiting(session_id))  # it builds on what was not stored
+            yield self._failed(its_saves[0], error)
+        yield from self._settle_flushes({s: saves[-1].write.revision for s, saves in failed.items()})
         yield from self._go_on(now)
 
-    def _report(self, save: Save, error: ErrorInfo | None) -> Iterator[Effect]:
+    def _failed(self, save: Save, error: ErrorInfo) -> Notify:
         write = save.write
-        if error is None:
-            notice = Saved(write.session_id, write.epoch, write.revision)
-        else:
-            notice = SaveFailed(write.session_id, write.epoch, write.revision, error)
-        yield Notify(save.reply_to, notice)
+        return Notify(save.reply_to, SaveFailed(write.session_id, write.epoch, write.revision, error))
 
-    def _settle_flushes(self, settled: list[Save]) -> Iterator[Effect]:
+    def _settle_flushes(self, reached: dict[str, int], *, but_for: int | None = None) -> Iterator[Effect]:
+        """These revisions are durable or have failed, `but_for` one that is still in flight."""
         if not self._flushes:
             return
-        reached = {save.write.session_id: save.write.revision for save in settled}
         for number, covered in tuple(self._flushes.items()):
             for session_id in reached.keys() & covered.keys():
-                if reached[session_id] >= covered[session_id]:
+                if but_for is not None:
+                    covered[session_id] = min(covered[session_id], but_for)
+                elif reached[session_id] >= covered[session_id]:
                     del covered[session_id]
             if not covered:
                 del self._flushes[number]
@@ -186,9 +245,11 @@ class PersistenceState:
 
         What is in flight is a part of it: if it was stored after all, it is a repeat and changes nothing.
         """
-        waiting = [save for queue in self._waiting.values() for save in queue.saves]
+        queues = [*self._waiting.values(), *self._paused.values()]
+        waiting = [save for queue in queues for save in queue.saves]
         rest = tuple(save.write for save in [*self._in_flight, *waiting])
         self._waiting.clear()
+        self._paused.clear()
         self._urgent.clear()
         return rest
 
@@ -208,14 +269,31 @@ class PersistenceState:
         self._waiting = older
 
     def _go_on(self, now: float) -> Iterator[Effect]:
-        if not self._waiting:
-            return
-        oldest = next(iter(self._waiting.values()))
-        due_in = oldest.dirty_since + self._throttle_seconds - now
-        if self._urgent or due_in <= 0:
-            yield self._commit(now)
-        else:
-            yield WakeAfter(due_in)
+        self._resume(now)
+        wake_at = self._pauses[0][0] if self._pauses else math.inf
+        if self._waiting:
+            oldest = next(iter(self._waiting.values()))
+            wake_at = min(wake_at, oldest.dirty_since + self._throttle_seconds)
+            if self._urgent or oldest.dirty_since + self._throttle_seconds <= now:
+                yield self._commit(now)
+                return
+        if wake_at < math.inf:
+            yield WakeAfter(wake_at - now)
+
+    def _resume(self, now: float) -> None:
+        """Let the sessions go on whose pause is over; they are the youngest of those that wait."""
+        while self._pauses:
+            due, session_id = self._pauses[0]
+            pause = self._paused.get(session_id)
+            is_current = pause is not None and pause.due == due
+            if is_current and due > now:
+                return
+            heapq.heappop(self._pauses)
+            if pause is not None and is_current:
+                del self._paused[session_id]
+                queue = self._waiting[session_id] = _Queue(now)
+                queue.saves = pause.saves
+                self._urgent[session_id] = None
 
     def _commit(self, now: float) -> Commit:
         """Take what is urgent and what is due. A session's writes stay together and in order."""
@@ -230,3 +308,11 @@ class PersistenceState:
         self._urgent.clear()
         self._in_flight = batch
         return Commit(tuple(save.write for save in batch))
+
+
+def _deleted(session_id: str) -> ErrorInfo:
+    return ErrorInfo(
+        ErrorCode.SESSION_NOT_FOUND,
+        f"session {session_id} is being deleted; what waited to be written is dropped",
+        {"session_id": session_id},
+    )

@@ -68,6 +68,10 @@ class GatedStore:
     def read(self, session_id: str) -> StoredSession:
         return self._store.read(session_id)
 
+    def delete(self, session_id: str) -> None:
+        self._gate.wait()
+        self._store.delete(session_id)
+
     def list_sessions(self) -> tuple[SessionSummary, ...]:
         return self._store.list_sessions()
 

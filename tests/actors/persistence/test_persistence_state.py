@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -52,6 +53,8 @@ class PersistenceMachine(RuleBasedStateMachine):
         self.broken: set[str] = set()  # sessions of which a write was refused or given up
         self.flushes: dict[int, dict[str, int]] = {}
         self.flush_number = 0
+        self.paused_since: dict[str, float] = {}
+        self.removed: set[str] = set()
 
     # -- the actor --
 
@@ -86,17 +89,20 @@ class PersistenceMachine(RuleBasedStateMachine):
         else:
             assert notice.revision in pending
             settled = [revision for revision in pending if self.is_lost(notice.session_id, revision)]
-            self.broken.add(notice.session_id)
+            if notice.session_id not in self.removed:
+                self.broken.add(notice.session_id)
         for revision in settled:
             self.reported[notice.session_id, revision] += 1
 
     def is_lost(self, session_id: str, revision: int) -> bool:
         waiting = {
             save.write.revision
-            for queue in self.state._waiting.values()  # pyright: ignore[reportPrivateUsage]
+            for queues in (self.state._waiting, self.state._paused)  # pyright: ignore[reportPrivateUsage]
+            for queue in queues.values()
             for save in queue.saves
             if save.write.session_id == session_id
         }
+        waiting |= {write.revision for write in self.in_flight or () if write.session_id == session_id}
         return revision not in waiting
 
     def check_settled(self, covered: dict[str, int]) -> None:
@@ -107,20 +113,23 @@ class PersistenceMachine(RuleBasedStateMachine):
         self.now = when
         if self.wake_at is not None and self.wake_at <= self.now:
             self.wake_at = None
+            nothing_waits = not self.state._waiting  # pyright: ignore[reportPrivateUsage]
+            if self.in_flight is None and nothing_waits:
+                self.failures = 0  # what failed was removed
             self.perform(self.state.decide_woken(self.now))
 
     # -- what happens --
 
     @rule(session_id=session_ids, immediate=st.sampled_from([False, False, False, True]))
     def save(self, session_id: str, immediate: bool) -> None:
-        if session_id in self.broken:
+        if session_id in self.broken | self.removed:
             return  # its actor has ended
         revision = len(self.told[session_id]) + 1
         save = Save(f"session/{session_id}", SessionWrite(session_id, 1, revision, ()), immediate)
         self.told[session_id].append(save)
         self.told_at[session_id, revision] = self.now
         self.perform(self.state.decide_save(save, self.now))
-        if immediate and not self.failures:
+        if immediate and not self.failures and session_id not in self.paused_since:
             assert self.in_flight is not None, "an immediate write waits for nothing but a running batch"
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 0.4, 1.0]))
@@ -140,12 +149,33 @@ class PersistenceMachine(RuleBasedStateMachine):
     def batch_is_committed_but_for_one_session(self, session_id: str, rarely: int) -> None:
         self.finish_batch(refuse=session_id if not rarely else None)
 
-    def finish_batch(self, refuse: str | None) -> None:
+    @precondition(lambda self: self.in_flight is not None)
+    @rule(session_id=session_ids)
+    def batch_is_committed_but_a_file_fails(self, session_id: str) -> None:
+        self.finish_batch(refuse=None, fail=session_id)
+
+    @rule(session_id=session_ids, rarely=st.integers(0, 3))
+    def remove(self, session_id: str, rarely: int) -> None:
+        if session_id in self.broken | self.removed or rarely:
+            return
+        self.removed.add(session_id)
+        self.paused_since.pop(session_id, None)
+        self.flush_number += 1
+        in_flight = [write.revision for write in self.in_flight or () if write.session_id == session_id]
+        self.flushes[self.flush_number] = {session_id: in_flight[-1]} if in_flight else {}
+        self.perform(self.state.decide_remove(self.flush_number, session_id, self.now))
+
+    def finish_batch(self, refuse: str | None, fail: str | None = None) -> None:
         assert self.in_flight is not None
         writes, self.in_flight = self.in_flight, None
         verdicts: list[ErrorInfo | None] = []
         refused = set(self.broken)
         for write in writes:
+            if write.session_id == fail and fail not in self.broken:
+                verdicts.append(DISK_FULL)
+                self.paused_since[write.session_id] = self.now
+                continue
+            self.paused_since.pop(write.session_id, None)
             if write.session_id == refuse:
                 refused.add(write.session_id)
             if write.session_id in refused:
@@ -197,7 +227,7 @@ class PersistenceMachine(RuleBasedStateMachine):
         for session_id, saves in self.told.items():
             for save in saves:
                 key = (session_id, save.write.revision)
-                if not self.reported[key] and session_id not in self.broken:
+                if not self.reported[key] and session_id not in self.broken | self.paused_since.keys():
                     assert self.told_at[key] + THROTTLE > self.now
                     assert self.wake_at is not None, "nobody will ever look at it"
 
@@ -271,6 +301,72 @@ def test_what_arrived_during_the_last_failure_is_tried_at_once() -> None:
     effects = list(state.decide_commit_failed(DISK_FULL, 0.0))
 
     assert effects[-1] == Commit((second.write,))
+
+
+def test_a_session_whose_file_fails_is_tried_again_and_keeps_nobody_waiting() -> None:
+    state = PersistenceState(throttle_seconds=THROTTLE)
+    failing = [Save("session/a", SessionWrite("a", 1, n, ()), immediate=True) for n in (1, 2)]
+    fine = [Save("session/b", SessionWrite("b", 1, n, ()), immediate=True) for n in (1, 2)]
+    list(state.decide_save(failing[0], 0.0))
+    list(state.decide_save(fine[0], 0.0))
+    now = 0.0
+    assert list(state.decide_committed((DISK_FULL,), now)) == [Commit((fine[0].write,))]
+    assert list(state.decide_save(failing[1], now)) == []
+    effects = list(state.decide_committed((None,), now))
+    for delay in RETRY_DELAYS_SECONDS:
+        (wake,) = (effect for effect in effects if isinstance(effect, WakeAfter))
+        assert wake.seconds == pytest.approx(delay)
+        now += delay
+        assert list(state.decide_woken(now)) == [Commit((failing[0].write, failing[1].write))]
+        effects = list(state.decide_committed((DISK_FULL, REFUSED), now))
+
+    assert effects == [Notify("session/a", SaveFailed("a", 1, 1, DISK_FULL))]
+    assert list(state.decide_save(fine[1], now)) == [Commit((fine[1].write,))]
+    assert list(state.decide_committed((None,), now)) == [Notify("session/b", Saved("b", 1, 2))]
+
+
+def test_a_file_that_works_again_has_all_its_attempts_before_it() -> None:
+    state = PersistenceState(throttle_seconds=THROTTLE)
+    now = 0.0
+    for revision in range(1, 10):
+        save = Save("session/a", SessionWrite("a", 1, revision, ()), immediate=True)
+        list(state.decide_save(save, now))
+        (wake,) = state.decide_committed((DISK_FULL,), now)
+        assert isinstance(wake, WakeAfter)
+        assert wake.seconds == pytest.approx(RETRY_DELAYS_SECONDS[0])
+        now += 1.0
+        assert list(state.decide_woken(now)) == [Commit((save.write,))]
+        assert list(state.decide_committed((None,), now)) == [Notify("session/a", Saved("a", 1, revision))]
+
+
+def test_a_write_that_was_stored_before_the_one_that_failed_is_reported_at_once() -> None:
+    state = PersistenceState(throttle_seconds=THROTTLE)
+    saves = [Save("session/a", SessionWrite("a", 1, n, ()), immediate=n == 2) for n in (1, 2)]
+    for save in saves:
+        list(state.decide_save(save, 0.0))
+
+    effects = list(state.decide_committed((None, REFUSED), 0.0))
+
+    assert effects == [
+        Notify("session/a", Saved("a", 1, 1)),
+        Notify("session/a", SaveFailed("a", 1, 2, REFUSED)),
+    ]
+
+
+def test_what_waits_of_a_session_that_is_removed_is_dropped() -> None:
+    state = PersistenceState(throttle_seconds=THROTTLE)
+    saves = [Save("session/a", SessionWrite("a", 1, n, ()), immediate=n == 1) for n in (1, 2, 3)]
+    for save in saves:
+        list(state.decide_save(save, 0.0))
+    assert list(state.decide_flush(1, 0.0)) == []
+
+    (dropped,) = state.decide_remove(2, "a", 0.0)
+
+    assert isinstance(dropped, Notify)
+    assert isinstance(dropped.notice, SaveFailed)
+    assert (dropped.notice.revision, dropped.notice.error.code) == (2, ErrorCode.SESSION_NOT_FOUND)
+    effects = list(state.decide_committed((None,), 0.1))
+    assert effects == [Notify("session/a", Saved("a", 1, 1)), Settled(1), Settled(2)]
 
 
 def test_the_last_commit_holds_what_is_in_flight_and_what_waits_in_order() -> None:
