@@ -11,9 +11,9 @@ from importlib import import_module
 from typing import NoReturn
 
 from actors import __version__
-from actors.cli.screen import one_line
 from actors.cli.status import ExitStatus
 from actors.errors import EngineError
+from actors.printable import one_line
 
 __all__ = ["main"]
 

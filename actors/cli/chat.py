@@ -21,15 +21,16 @@ from actors.cli.arguments import (
     add_store_option,
     engine_settings,
 )
-from actors.cli.endings import ending
 from actors.cli.interrupts import Interrupts
 from actors.cli.live_turn import LiveTurn
-from actors.cli.screen import Screen, one_line, printable
+from actors.cli.screen import Screen
 from actors.cli.status import ExitStatus
 from actors.cli.stored_session import stored_session
 from actors.conversation import MessageState
+from actors.endings import ending
 from actors.engine import EngineThread, start_engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
+from actors.printable import one_line, printable
 from actors.records import SessionStatus, StoredSession
 from actors.settings import EngineSettings
 from actors.tree import ConversationTree

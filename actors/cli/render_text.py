@@ -6,9 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import assert_never
 
-from actors.cli.endings import ending, missing_answer
-from actors.cli.screen import Screen, one_line
-from actors.conversation import Message, Text, ToolCall, ToolCallRequest, ToolResult
+from actors.cli.screen import Screen
+from actors.conversation import (
+    Content,
+    FileReference,
+    Image,
+    Message,
+    Processing,
+    SystemControl,
+    Text,
+    ToolCall,
+    ToolCallRequest,
+    ToolResult,
+)
+from actors.endings import ending, missing_answer
+from actors.printable import one_line
 from actors.records import SessionRecord
 
 __all__ = ["show_session", "tool_call_line"]
@@ -39,23 +51,39 @@ def _show_message(screen: Screen, message: Message, *, aside: bool) -> None:
     screen.write(f"\n{message.role}", "bold cyan")
     about = f" at {_time(message.created_at)}" + (", not in the visible branch" if aside else "")
     screen.write(f"{about}\n", "dim")
-    match message.content:
-        case Text(text, thought):
+    _show_content(screen, message.content)
+    how = ending(message.state, message.finish_reason, message.error)
+    if how:
+        screen.write(f"({one_line(how)})\n", "red" if message.error is not None else "dim")
+
+
+def _show_content(screen: Screen, content: Content) -> None:
+    match content:
+        case Text(text, thought, attachments):
             if thought:
                 screen.write(_ended(thought), "dim")
             if text:
                 screen.write(_ended(text))
+            for attachment in attachments:
+                screen.write(f"with the file {one_line(attachment.file_name)}\n", "yellow")
         case ToolCallRequest(calls):
             for call in calls:
                 screen.write(f"{tool_call_line(call)}\n", "yellow")
         case ToolResult(_, name, status, output):
             screen.write(f"{one_line(name)} {status}\n", "yellow")
             screen.write(_ended(output))
+        case Image(media_type=media_type, file_name=file_name, text=text):
+            screen.write(f"image {one_line(file_name or media_type)}\n", "yellow")
+            screen.write(_ended(text))
+        case FileReference(path=path, content=text):
+            screen.write(f"{one_line(path)}\n", "yellow")
+            screen.write(_ended(text))
+        case SystemControl(setting, before, after):
+            screen.write(f"{one_line(setting)}: {one_line(before)!r} -> {one_line(after)!r}\n", "dim")
+        case Processing(step, duration_seconds, _):
+            screen.write(f"{one_line(step)}, {duration_seconds:.1f} s\n", "dim")
         case _:
-            assert_never(message.content)
-    how = ending(message.state, message.finish_reason, message.error)
-    if how:
-        screen.write(f"({one_line(how)})\n", "red" if message.error is not None else "dim")
+            assert_never(content)
 
 
 def tool_call_line(call: ToolCall) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from actors.cli.screen import one_line
+from actors.printable import one_line
 from runtime import get_logger
 
 __all__ = ["RunNotices"]

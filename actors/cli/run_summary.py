@@ -12,9 +12,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from actors.cli.screen import one_line
 from actors.errors import ErrorInfo
 from actors.events import TaskOutcome
+from actors.printable import one_line
 from actors.records import SessionStatus
 
 __all__ = ["Percentiles", "RunSummary", "RunTally", "summary_text"]

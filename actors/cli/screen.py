@@ -9,21 +9,9 @@ import sys
 from rich.console import Console
 
 from actors.errors import EngineError, ErrorCode
+from actors.printable import printable
 
-__all__ = ["Screen", "one_line", "printable", "write_text"]
-
-# C0, DEL and C1, among them ESC and the one-byte CSI; a line end and a tab do no harm.
-_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
-
-
-def printable(text: str) -> str:
-    """The text without the control characters with which it could drive a terminal."""
-    return text.translate(_CONTROLS)
-
-
-def one_line(text: str) -> str:
-    """As `printable`, and each run of whitespace is one space."""
-    return printable(" ".join(text.split()))
+__all__ = ["Screen", "write_text"]
 
 
 def write_text(text: str) -> None:

@@ -13,9 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from actors.cli.arguments import Subparsers, add_store_option
-from actors.cli.screen import one_line, write_text
+from actors.cli.screen import write_text
 from actors.cli.status import ExitStatus
 from actors.cli.stored_session import reading_store
+from actors.printable import one_line
 from actors.records import SessionSummary
 
 __all__ = ["add_parser", "run"]

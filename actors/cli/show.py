@@ -6,11 +6,11 @@ import argparse
 
 from actors.cli.arguments import Subparsers, add_store_option
 from actors.cli.render_json import session_json
-from actors.cli.render_markdown import session_markdown
 from actors.cli.render_text import show_session
 from actors.cli.screen import Screen, write_text
 from actors.cli.status import ExitStatus
 from actors.cli.stored_session import stored_session
+from actors.markdown import session_markdown
 from actors.tree import ConversationTree
 
 __all__ = ["add_parser", "run"]

@@ -1,4 +1,4 @@
-"""A stored session as Markdown, to read, print and pass on."""
+"""A session as Markdown, to read, print and pass on."""
 
 from __future__ import annotations
 
@@ -7,19 +7,36 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
-from actors.cli.endings import ending, missing_answer
-from actors.cli.screen import one_line, printable
-from actors.conversation import Message, Text, ToolCallRequest, ToolResult
+from actors.conversation import (
+    FileReference,
+    Image,
+    Message,
+    Processing,
+    SystemControl,
+    Text,
+    ToolCallRequest,
+    ToolResult,
+)
+from actors.endings import ending, missing_answer
+from actors.printable import one_line, printable
 from actors.records import SessionRecord
+from actors.session.protocol import SessionSnapshot
 
-__all__ = ["session_markdown"]
+__all__ = ["session_markdown", "snapshot_markdown"]
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 _BACKTICKS = re.compile(r"`+")
 
 
-def session_markdown(record: SessionRecord, messages: Sequence[Message], set_aside: frozenset[str]) -> str:
-    """The session with a heading for each message, in UTC.
+def snapshot_markdown(snapshot: SessionSnapshot) -> str:
+    """The visible branch of a session as it is now, as `session_markdown` writes it."""
+    return session_markdown(snapshot.record, snapshot.branch)
+
+
+def session_markdown(
+    record: SessionRecord, messages: Sequence[Message], set_aside: frozenset[str] = frozenset()
+) -> str:
+    """The session with a heading for each message, in UTC; `set_aside` are not in the visible branch.
 
     What somebody said stands in a block quote. That ends whatever a text leaves open (a fence of an answer
     that was cut, an HTML comment) and keeps its headings apart from ours, without a change to the text.
@@ -55,13 +72,23 @@ def _blocks(record: SessionRecord, messages: Sequence[Message], set_aside: froze
 
 def _content(message: Message) -> Iterator[str]:
     match message.content:
-        case Text(text, thought):
+        case Text(text, thought, attachments):
             if thought:
                 yield "*Thought:*"
                 yield _quoted(thought)
                 yield "*Answer:*"
             if text:
                 yield _quoted(text)
+            for attachment in attachments:
+                yield f"Attached {_code(attachment.file_name)}:"
+                yield _fenced(attachment.content)
+        case Image(media_type=media_type, file_name=file_name, text=text):
+            yield f"Image {_code(file_name or media_type)}"
+            if text:
+                yield _quoted(text)
+        case FileReference(path, _, content, first_line, last_line):
+            yield f"{_code(path)}{_lines_of(first_line, last_line)}:"
+            yield _fenced(content)
         case ToolCallRequest(calls):
             for call in calls:
                 yield f"Calls {_code(call.name)}:"
@@ -69,8 +96,25 @@ def _content(message: Message) -> Iterator[str]:
         case ToolResult(_, name, status, output):
             yield f"{_code(name)} {status}:"
             yield _fenced(output)
+        case SystemControl(setting, before, after):
+            yield f"Changed {_code(setting)} from {_value(before)} to {_value(after)}."
+        case Processing(step, duration_seconds, outcome):
+            how = f": {_escaped(outcome)}" if outcome else ""
+            yield f"{_code(step)}, {duration_seconds:.1f} s{how}"
         case _:
             assert_never(message.content)
+
+
+def _value(text: str) -> str:
+    return _code(text) if text else "nothing"
+
+
+def _lines_of(first_line: int | None, last_line: int | None) -> str:
+    if first_line is None:
+        return ""
+    if last_line is None:
+        return f", from line {first_line}"
+    return f", line {first_line}" if first_line == last_line else f", lines {first_line} to {last_line}"
 
 
 def _quoted(text: str) -> str:
