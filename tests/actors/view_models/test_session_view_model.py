@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from actors.conversation import TextPart
+from actors.conversation import TextPart, ToolCall
 from actors.errors import EngineError, ErrorCode
-from actors.events import Lagged, TaskFinished, TaskOutcome
+from actors.events import Lagged, TaskFinished, TaskOutcome, ToolCallsUpdated
 from actors.groups import NodeStatus
-from actors.records import SessionStatus
+from actors.records import CallState, SessionStatus
 from actors.view_models import Applied, SessionViewModel
 from tests.actors.simulated_session import SimulatedSession
 
@@ -96,6 +97,23 @@ def test_the_end_of_a_task_ends_that_task_and_no_other(viewed: Viewed) -> None:
     assert viewed.view.is_generating
     viewed.finish(task_id, SessionStatus.COMPLETED)
     assert (viewed.view.is_generating, viewed.view.status) == (False, SessionStatus.COMPLETED)
+
+
+def test_where_the_tool_calls_stand_is_shown_as_it_is_told(viewed: Viewed) -> None:
+    viewed.session.ask("Look")
+    viewed.session.call_tools(ToolCall("c", "look", "{}"))
+    viewed.catch_up()
+    (call,) = viewed.session.open_calls
+    request_id = viewed.session.record.active_leaf_id
+    assert request_id is not None
+
+    executing = msgspec.structs.replace(call, state=CallState.EXECUTING)
+    viewed.session.say(ToolCallsUpdated(request_id, (executing,)))
+    viewed.catch_up()
+
+    root = viewed.view.groups[-1].execution_root
+    assert root is not None
+    assert [node.status for node in root.children] == [NodeStatus.RUNNING]
 
 
 def test_pieces_of_a_message_that_nobody_knows_change_nothing(viewed: Viewed) -> None:
