@@ -10,19 +10,27 @@ import trio
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.persistence.protocol import (
+    ChatOpened,
+    ChatRefused,
+    CreateChatFile,
     Flush,
+    ForkChatFile,
     GetLatestRun,
     ListSessions,
     LoadFailed,
     LoadSession,
+    OpenChatFile,
     PutRun,
     ReadSession,
+    RemoveSession,
     Save,
+    SessionDeleted,
     SessionLoaded,
 )
 from actors.persistence.state import Commit, Effect, Notify, PersistenceState, Settled, WakeAfter
 from actors.records import SessionWrite
-from actors.stores.base import Store
+from actors.stores.base import ChatFiles, Store
+from actors.stores.chat_file import ChatFileStore
 from runtime import ChildTask, TrioActor, get_logger, handles
 
 __all__ = ["PersistenceActor"]
@@ -49,13 +57,18 @@ class PersistenceActor(TrioActor):
 
     A store that may block is used in a thread, one call at a time; while one batch is being committed the
     next one grows. When the actor stops, what waits is committed once more, and the store is closed.
+
+    `chat_files` are a part of `store`, so that one thread uses both. Without them every file is refused.
     """
 
     expected_errors = (EngineError,)
 
-    def __init__(self, store: Store, *, throttle_seconds: float) -> None:
+    def __init__(
+        self, store: Store, *, throttle_seconds: float, chat_files: ChatFiles | None = None
+    ) -> None:
         super().__init__()
         self._store = store
+        self._chat_files = ChatFileStore() if chat_files is None else chat_files
         self._state = PersistenceState(throttle_seconds=throttle_seconds)
         # A limiter of its own: nobody else's busy threads keep the store waiting.
         self._limiter = trio.CapacityLimiter(1)
@@ -92,6 +105,38 @@ class PersistenceActor(TrioActor):
         session_id = message.session_id
         number = self._number_flush(lambda: self._call(lambda: self._store.load(session_id), answer))
         self._perform(self._state.decide_flush_session(number, session_id, trio.current_time()))
+
+    @handles(RemoveSession)
+    def remove(self, message: RemoveSession) -> None:
+        session_id = message.session_id
+
+        def answer(outcome: Any) -> None:
+            error = outcome if isinstance(outcome, ErrorInfo) else None
+            self.send(self.system.find(message.reply_to), SessionDeleted(session_id, error))
+
+        number = self._number_flush(lambda: self._call(lambda: self._store.delete(session_id), answer))
+        self._perform(self._state.decide_remove(number, session_id, trio.current_time()))
+
+    @handles(OpenChatFile)
+    def open_chat_file(self, message: OpenChatFile) -> None:
+        def answer(outcome: Any) -> None:
+            if isinstance(outcome, ErrorInfo):
+                notice = ChatRefused(message.path, outcome)
+            else:
+                notice = ChatOpened(message.path, outcome)
+            self.send(self.system.find(message.reply_to), notice)
+
+        self._call(lambda: self._chat_files.open(message.path), answer)
+
+    @handles(CreateChatFile)
+    def create_chat_file(self, message: CreateChatFile) -> None:
+        self._answer_by(
+            lambda: self._chat_files.create(message.directory, message.record, new_task=message.new_task)
+        )
+
+    @handles(ForkChatFile)
+    def fork_chat_file(self, message: ForkChatFile) -> None:
+        self._answer_by(lambda: self._chat_files.fork(message.path))
 
     @handles(ReadSession)
     def read(self, message: ReadSession) -> None:

@@ -7,21 +7,28 @@ from typing import TypeAlias
 import msgspec
 
 from actors.errors import ErrorInfo
-from actors.records import RunRecord, SessionWrite, StoredSession
+from actors.records import RunRecord, SessionRecord, SessionWrite, StoredSession
 
 __all__ = [
+    "ChatOpened",
+    "ChatRefused",
+    "CreateChatFile",
     "Flush",
+    "ForkChatFile",
     "GetLatestRun",
     "ListSessions",
     "LoadFailed",
     "LoadSession",
+    "OpenChatFile",
     "PersistenceCommand",
     "PersistenceNotice",
     "PutRun",
     "ReadSession",
+    "RemoveSession",
     "Save",
     "SaveFailed",
     "Saved",
+    "SessionDeleted",
     "SessionLoaded",
     "StoreLost",
 ]
@@ -49,6 +56,43 @@ class LoadSession(msgspec.Struct, frozen=True, tag=True):
     session_id: str
 
 
+class OpenChatFile(msgspec.Struct, frozen=True, tag=True):
+    """Find out whose chat file this is, and keep it open.
+
+    Answered to `reply_to` with `ChatOpened` or `ChatRefused`.
+    """
+
+    reply_to: str
+    path: str
+
+
+class RemoveSession(msgspec.Struct, frozen=True, tag=True):
+    """Remove a session when its writes told before are durable or have failed. No later one brings it back.
+
+    Answered to `reply_to` with `SessionDeleted`.
+    """
+
+    reply_to: str
+    session_id: str
+
+
+class CreateChatFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Ask to make a chat file with this session in it; answered with its path when it is durable.
+
+    The file gets the next free number in `directory`, or with `new_task` in a new folder there.
+    """
+
+    directory: str
+    record: SessionRecord
+    new_task: bool = False
+
+
+class ForkChatFile(msgspec.Struct, frozen=True, tag=True):
+    """Ask to make the copy of a chat file a session of its own; answered with its new id when durable."""
+
+    path: str
+
+
 class ReadSession(msgspec.Struct, frozen=True, tag=True):
     """Ask for a `StoredSession` as it is on disk, without claiming it."""
 
@@ -74,7 +118,17 @@ class Flush(msgspec.Struct, frozen=True, tag=True):
 
 
 PersistenceCommand: TypeAlias = (
-    Save | LoadSession | ReadSession | ListSessions | PutRun | GetLatestRun | Flush
+    Save
+    | LoadSession
+    | OpenChatFile
+    | RemoveSession
+    | CreateChatFile
+    | ForkChatFile
+    | ReadSession
+    | ListSessions
+    | PutRun
+    | GetLatestRun
+    | Flush
 )
 
 
@@ -104,7 +158,30 @@ class LoadFailed(msgspec.Struct, frozen=True, tag=True):
     error: ErrorInfo
 
 
-PersistenceNotice: TypeAlias = Saved | SaveFailed | SessionLoaded | LoadFailed
+class ChatOpened(msgspec.Struct, frozen=True, tag=True):
+    """The chat file at `path` is that of the session."""
+
+    path: str
+    session_id: str
+
+
+class ChatRefused(msgspec.Struct, frozen=True, tag=True):
+    """The file at `path` is no chat, or one that cannot be opened now."""
+
+    path: str
+    error: ErrorInfo
+
+
+class SessionDeleted(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
+    """The session is gone for good, or with `error` it is still there."""
+
+    session_id: str
+    error: ErrorInfo | None = None
+
+
+PersistenceNotice: TypeAlias = (
+    Saved | SaveFailed | SessionLoaded | LoadFailed | ChatOpened | ChatRefused | SessionDeleted
+)
 
 
 class StoreLost(msgspec.Struct, frozen=True, tag=True):

@@ -65,9 +65,9 @@ class ProjectRoots:
         return place
 
     def _inside(self, path: str) -> Path:
-        place = Path(canonical_path(path))
         if not self._roots:
-            _refuse(place, "no project folder is configured; name one or more in `project_roots`")
+            _refuse(path, "no project folder is configured; name one or more in `project_roots`")
+        place = Path(canonical_path(path))
         if self._root_of(place) is None:
             roots = ", ".join(str(root) for root in self._roots)
             _refuse(
@@ -112,5 +112,5 @@ def _chat_files(folders: Sequence[Path]) -> Iterator[tuple[Path, int]]:
                 yield Path(entry.path), entry.inode()
 
 
-def _refuse(place: Path, reason: str) -> NoReturn:
+def _refuse(place: Path | str, reason: str) -> NoReturn:
     raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{place}: {reason}", path=str(place))

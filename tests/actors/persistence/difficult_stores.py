@@ -9,7 +9,7 @@ from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import RunRecord, SessionSummary, SessionWrite, StoredSession
 from actors.stores import MemoryStore
 
-__all__ = ["FailingStore", "GatedStore"]
+__all__ = ["FailingFiles", "FailingStore", "GatedStore"]
 
 
 class FailingStore(MemoryStore):
@@ -35,6 +35,22 @@ class FailingStore(MemoryStore):
 
     def close(self) -> None:
         self.closed = True
+
+
+class FailingFiles(MemoryStore):
+    """Its sessions live on media of their own; those of the `failing` ones take no write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = set()
+
+    def commit(self, writes: Sequence[SessionWrite]) -> tuple[ErrorInfo | None, ...]:
+        return tuple(
+            ErrorInfo(ErrorCode.PERSISTENCE_FAILED, "disk full")
+            if write.session_id in self.failing
+            else super(FailingFiles, self).commit([write])[0]
+            for write in writes
+        )
 
 
 class GatedStore:
