@@ -95,8 +95,10 @@ class OrchestratorProjection:
         """What the views are told of this event, in order."""
         match event.body:
             case MessageAdded(message):
+                # A snapshot may have what is announced only when it is durable.
+                is_known = message.message_id in self._messages
                 self._messages[message.message_id] = message
-                return tuple(self._added(message))
+                return tuple(self._changed(message) if is_known else self._added(message))
             case MessageChanged(message):
                 self._messages[message.message_id] = message
                 return tuple(self._changed(message))
