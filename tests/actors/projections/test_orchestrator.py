@@ -10,6 +10,7 @@ from actors.conversation import TextPart, ThoughtPart, ToolCall, ToolCallPart, T
 from actors.events import ToolOutput
 from actors.projections.orchestrator import OrchestratorProjection
 from actors.projections.orchestrator_events import (
+    Finished,
     NodeField,
     NodeUpdate,
     NodeUpdatePayload,
@@ -144,6 +145,20 @@ def test_edits_and_deletions_name_what_they_change() -> None:
         },
         {"type": "messages_deleted", "payload": {"deletedIds": ids}},
     ]
+
+
+def test_what_the_snapshot_has_already_is_not_begun_again_when_it_is_announced() -> None:
+    session = SimulatedSession()
+    session.ask("Look")
+    session.stream(TextPart("I look."))
+    session.call_tools(LOOK)
+    session.end_tools(ToolStatus.SUCCEEDED, "seen")
+    session.end(SessionStatus.COMPLETED)
+    projection = OrchestratorProjection(session.snapshot)
+
+    said = [told for event in session.events for told in projection.apply(event)]
+
+    assert [type(event) for event in said] == [Finished]
 
 
 def test_what_a_running_tool_says_is_not_told_since_it_is_not_stored() -> None:
