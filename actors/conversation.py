@@ -11,13 +11,19 @@ import msgspec
 from actors.errors import ErrorInfo
 
 __all__ = [
+    "Approval",
+    "Attachment",
     "Content",
+    "FileReference",
     "FinishPart",
     "FinishReason",
+    "Image",
     "Message",
     "MessageState",
     "Part",
+    "Processing",
     "Role",
+    "SystemControl",
     "Text",
     "TextPart",
     "ThoughtPart",
@@ -39,12 +45,13 @@ class Role(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why the model stopped, in one vocabulary for all wires."""
+    """Why the model stopped, in one vocabulary for all wires; `MAX_TURNS`: it was not asked again."""
 
     STOP = "stop"
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
+    MAX_TURNS = "max_turns"
     OTHER = "other"
 
 
@@ -72,11 +79,40 @@ class ToolCall(msgspec.Struct, frozen=True):
 # --- the kinds of a message -------------------------------------------------------------------------
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A text file that goes with a message. The model reads its content behind the message's text."""
+
+    file_name: str
+    content: str
+
+
 class Text(msgspec.Struct, frozen=True, omit_defaults=True, tag="text", tag_field="kind"):
     """What somebody said. `thought` is the model's visible reasoning before it spoke."""
 
     text: str = ""
     thought: str = ""
+    attachments: tuple[Attachment, ...] = ()
+
+
+class Image(msgspec.Struct, frozen=True, omit_defaults=True, tag="image", tag_field="kind"):
+    """A picture. `media_type` is one of `image/...`; `text` is what was read in it, for models that see none."""
+
+    media_type: str
+    data: bytes
+    file_name: str = ""
+    text: str = ""
+
+
+class FileReference(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag="file_reference", tag_field="kind"
+):
+    """Lines of a file as they were at `read_at`, numbered from 1; without numbers it is the whole file."""
+
+    path: str
+    read_at: datetime
+    content: str
+    first_line: int | None = None
+    last_line: int | None = None
 
 
 class ToolCallRequest(msgspec.Struct, frozen=True, tag="tool_call_request", tag_field="kind"):
@@ -86,21 +122,53 @@ class ToolCallRequest(msgspec.Struct, frozen=True, tag="tool_call_request", tag_
 
 
 class ToolStatus(StrEnum):
+    """How a call ended. `UNKNOWN`: it was begun, and nobody saw its end."""
+
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
 
 
-class ToolResult(msgspec.Struct, frozen=True, tag="tool_result", tag_field="kind"):
-    """The one result of one tool call."""
+class Approval(StrEnum):
+    """What a person said of a tool call."""
+
+    NOT_NEEDED = "not_needed"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+class ToolResult(msgspec.Struct, frozen=True, omit_defaults=True, tag="tool_result", tag_field="kind"):
+    """The one result of one tool call: its output, or what went wrong. Times are of its execution."""
 
     call_id: str
     name: str
     status: ToolStatus
     output: str
+    approval: Approval = Approval.NOT_NEEDED
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
-Content: TypeAlias = Text | ToolCallRequest | ToolResult
+class SystemControl(msgspec.Struct, frozen=True, tag="system_control", tag_field="kind"):
+    """A change of the session itself, at its place in the conversation. No model reads it."""
+
+    setting: str
+    before: str
+    after: str
+
+
+class Processing(msgspec.Struct, frozen=True, omit_defaults=True, tag="processing", tag_field="kind"):
+    """A step that the engine took on the way to an answer. No model reads it."""
+
+    step: str
+    duration_seconds: float
+    outcome: str = ""
+
+
+Content: TypeAlias = (
+    Text | Image | FileReference | ToolCallRequest | ToolResult | SystemControl | Processing
+)
 
 
 class MessageState(StrEnum):
@@ -116,7 +184,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One node of a conversation's tree.
 
     `parent_id` is the message it answers or follows; siblings are alternatives. `task_id` names the turn
-    that made it. Usage, finish reason and error stand on the last message of an answer.
+    that made it. Usage, finish reason and error stand on the last message of an answer. `ended_at` is when a
+    message that was streamed became final.
     """
 
     message_id: str
@@ -130,6 +199,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
+    ended_at: datetime | None = None
 
 
 # --- the parts of a streamed answer -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a session tells its subscribers."""
+"""What a session tells its subscribers, and the registry tells everybody."""
 
 from __future__ import annotations
 
@@ -9,25 +9,42 @@ import msgspec
 
 from actors.conversation import FinishReason, Message, Part, ToolCall, Usage
 from actors.errors import ErrorInfo
-from actors.records import SessionStatus
+from actors.records import CallRecord, PoolStatus, SessionRecord, SessionStatus
 
 __all__ = [
+    "ActorRestarted",
     "AnswerStreamed",
+    "ContextUpdated",
     "Event",
     "EventBody",
+    "GlobalBody",
+    "GlobalEvent",
     "Lagged",
     "MessageAdded",
+    "MessageChanged",
+    "MessageEdited",
+    "MessagesDeleted",
+    "PersistenceFailed",
+    "PoolStatusChanged",
+    "SessionFailed",
+    "SessionRegistered",
     "SessionStatusChanged",
+    "SessionUnreadUpdated",
+    "SessionUnregistered",
     "TaskFinished",
     "TaskOutcome",
+    "ToolCallsUpdated",
+    "ToolOutput",
 ]
 
 
 class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a turn ended. `status` is completed, failed or aborted; `answer` may be partial then.
+    """How a turn ended, or, with status `waiting_confirmation`, where it stands.
 
-    Durations are in seconds from the moment the model was called; `time_to_first_part_seconds` is None
-    when nothing arrived. `parts` counts the streamed parts.
+    `status` is completed, failed, aborted, max_turns_reached or waiting_confirmation; `answer` is the last
+    text of the turn, and may be partial when it was cut. `pending_calls` wait for a person. Durations are in
+    seconds from the moment the model was first called; `time_to_first_part_seconds` is None when nothing
+    arrived. `parts` counts the streamed parts.
     """
 
     session_id: str
@@ -37,6 +54,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     answer: str = ""
     thought: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    pending_calls: tuple[CallRecord, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None
@@ -45,20 +63,68 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     duration_seconds: float | None = None
 
 
-class SessionStatusChanged(msgspec.Struct, frozen=True, tag="session_status_changed"):
+# --- of one session ---------------------------------------------------------------------------------
+
+
+class SessionStatusChanged(msgspec.Struct, frozen=True, omit_defaults=True, tag="session_status_changed"):
+    """The status is another one than before."""
+
     status: SessionStatus
+    error: ErrorInfo | None = None
 
 
 class MessageAdded(msgspec.Struct, frozen=True, tag="message_added"):
-    """A message is durable: a user's question when it was accepted, the answer's when it is final."""
+    """A new message in the tree. It is durable, unless its state is `streaming`: then it begins to grow."""
 
     message: Message
 
 
-class AnswerStreamed(msgspec.Struct, frozen=True, tag="answer_streamed"):
-    """Parts of the running answer, in order."""
+class MessageChanged(msgspec.Struct, frozen=True, tag="message_changed"):
+    """A message is another one now, durably: an answer is final, or a message has another parent."""
+
+    message: Message
+
+
+class MessageEdited(msgspec.Struct, frozen=True, tag="message_edited"):
+    """A user wrote a message anew, in its place."""
+
+    message: Message
+
+
+class MessagesDeleted(msgspec.Struct, frozen=True, tag="messages_deleted"):
+    """These are gone, durably. What hung on them hangs elsewhere; a `MessageChanged` before this said so."""
+
+    message_ids: tuple[str, ...]
+
+
+class AnswerStreamed(msgspec.Struct, frozen=True, omit_defaults=True, tag="answer_streamed"):
+    """Parts of the running answer, in order; its text grows the message with this id.
+
+    The id is empty as long as there is neither text nor thought.
+    """
 
     parts: tuple[Part, ...]
+    message_id: str = ""
+
+
+class ToolCallsUpdated(msgspec.Struct, frozen=True, tag="tool_calls_updated"):
+    """Where the tool calls that the message asks for stand now, all of them, in the model's order."""
+
+    message_id: str
+    calls: tuple[CallRecord, ...]
+
+
+class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output"):
+    """A piece of what a running tool says; not stored, its result is."""
+
+    call_id: str
+    text: str
+
+
+class ContextUpdated(msgspec.Struct, frozen=True, tag="context_updated"):
+    """The session's record is this one now, durably: status, title, visible branch, unread, version."""
+
+    record: SessionRecord
 
 
 class TaskFinished(msgspec.Struct, frozen=True, tag="task_finished"):
@@ -67,13 +133,25 @@ class TaskFinished(msgspec.Struct, frozen=True, tag="task_finished"):
     outcome: TaskOutcome
 
 
-EventBody: TypeAlias = SessionStatusChanged | MessageAdded | AnswerStreamed | TaskFinished
+EventBody: TypeAlias = (
+    SessionStatusChanged
+    | MessageAdded
+    | MessageChanged
+    | MessageEdited
+    | MessagesDeleted
+    | AnswerStreamed
+    | ToolCallsUpdated
+    | ToolOutput
+    | ContextUpdated
+    | TaskFinished
+)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """One event of one session.
 
-    `seq` counts the events of an `epoch` (one loading of the session) from 1 without a gap.
+    `seq` counts the session's events from 1 without a gap and goes on when it is unloaded and loaded
+    again; `epoch` is the loading. After a crash `seq` goes on from what was durable, in a higher epoch.
     """
 
     session_id: str
@@ -85,7 +163,67 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     format_version: int = 1
 
 
-class Lagged(msgspec.Struct, frozen=True, tag="lagged"):
-    """To a subscriber that did not keep up: so many events were left out here. Take a snapshot."""
+class Lagged(msgspec.Struct, frozen=True, omit_defaults=True, tag="lagged"):
+    """To a subscriber that missed events here: so many, or None when nobody can say. Take a snapshot."""
 
-    missed: int
+    missed: int | None = None
+
+
+# --- of all sessions --------------------------------------------------------------------------------
+
+
+class SessionRegistered(msgspec.Struct, frozen=True, tag="session_registered"):
+    """The registry knows the session from now on."""
+
+
+class SessionUnregistered(msgspec.Struct, frozen=True, tag="session_unregistered"):
+    """The registry has forgotten the session, or it was deleted. The last event about it."""
+
+
+class SessionUnreadUpdated(msgspec.Struct, frozen=True, tag="session_unread_updated"):
+    count: int
+
+
+class SessionFailed(msgspec.Struct, frozen=True, tag="session_failed"):
+    """The session's actor crashed, or its store gave up. The next command loads it again."""
+
+    error: ErrorInfo
+
+
+class PoolStatusChanged(msgspec.Struct, frozen=True, tag="pool_status_changed"):
+    status: PoolStatus
+
+
+class PersistenceFailed(msgspec.Struct, frozen=True, tag="persistence_failed"):
+    error: ErrorInfo
+
+
+class ActorRestarted(msgspec.Struct, frozen=True, tag="actor_restarted"):
+    """An actor that serves all sessions failed and is back."""
+
+    name: str
+
+
+GlobalBody: TypeAlias = (
+    SessionRegistered
+    | SessionUnregistered
+    | SessionStatusChanged
+    | SessionUnreadUpdated
+    | SessionFailed
+    | PoolStatusChanged
+    | PersistenceFailed
+    | ActorRestarted
+)
+
+
+class GlobalEvent(msgspec.Struct, frozen=True, kw_only=True, tag="global_event"):
+    """One event of the registry; `seq` counts them from 1 without a gap, while it lives.
+
+    `session_id` is None for what is about no session.
+    """
+
+    seq: int
+    at: datetime
+    session_id: str | None
+    body: GlobalBody
+    format_version: int = 1

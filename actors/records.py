@@ -8,15 +8,25 @@ from typing import TypeAlias
 
 import msgspec
 
-from actors.conversation import Message
+from actors.conversation import Approval, Attachment, Message, ToolCall
 from actors.errors import ErrorInfo
 
 __all__ = [
     "AppendText",
+    "ApprovalMode",
+    "CallRecord",
+    "CallState",
+    "ChatMode",
+    "DeleteMessages",
+    "PoolStatus",
     "PutMessage",
     "PutSession",
+    "Question",
+    "QueuedQuestion",
+    "RequestRecord",
     "RunRecord",
     "SessionRecord",
+    "SessionRuntime",
     "SessionStatus",
     "SessionSummary",
     "SessionWrite",
@@ -39,23 +49,97 @@ class SessionStatus(StrEnum):
     MAX_TURNS_REACHED = "max_turns_reached"
 
 
+class ChatMode(StrEnum):
+    """`CHAT` is conversation; `AGENT` runs the tools that the model asks for, and goes on with their results."""
+
+    CHAT = "chat"
+    AGENT = "agent"
+
+
+class ApprovalMode(StrEnum):
+    """Which tool calls wait for a person: those of tools marked so, none, all; or none runs at all."""
+
+    DEFAULT = "default"
+    AUTO = "auto"
+    ALWAYS_ASK = "always_ask"
+    DENY = "deny"
+
+
+class CallState(StrEnum):
+    """Where a tool call of the running turn stands. The last three are final."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    SCHEDULED = "scheduled"
+    EXECUTING = "executing"
+    SUCCESS = "success"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool call of the running turn. `output` is its result, or what went wrong, once it is final."""
+
+    call: ToolCall
+    state: CallState
+    approval: Approval = Approval.NOT_NEEDED
+    output: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Question(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a user says, before it is a message."""
+
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
 class TaskRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """An admitted turn that has not ended: what a restart needs to queue or resume it.
 
-    `number` orders admissions of one priority, smaller first.
+    `number` orders admissions of one priority, smaller first. `model_calls` counts those that have begun
+    since the last question, `calls` are the tool calls of the last one. `replay` holds the texts that a
+    rerun has still to ask, `steering` what was said to the running turn and is not in the tree yet.
+    `system_prompt` replaces the session's for this task.
     """
 
     task_id: str
     question_id: str
     priority: int = 0
     number: int = 0
+    executor_id: str = "default"
+    model_calls: int = 0
+    calls: tuple[CallRecord, ...] = ()
+    replay: tuple[Question, ...] = ()
+    steering: tuple[Question, ...] = ()
+    system_prompt: str | None = None
+
+
+class QueuedQuestion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A question that was taken while another turn was unfinished, and is asked after it, or `aborted`."""
+
+    task_id: str
+    question: Question
+    priority: int = 0
+    executor_id: str = "default"
+    aborted: bool = False
+
+
+class RequestRecord(msgspec.Struct, frozen=True):
+    """Which task a caller's request began, so that the same request said twice is one."""
+
+    request_id: str
+    task_id: str
 
 
 class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session without its messages.
 
     `model` is `provider:model`. `active_leaf_id` is the last message of the visible branch. `error` is
-    set only while `status` is failed.
+    set only while `status` is failed. `version` counts the changes of this record, `event_seq` is the number
+    of the session's last event when it was written. `unread_count` counts the answers that came while nobody
+    looked. `requests` are the latest that began a task. `at_rest`: the session was unloaded in order, and
+    its events up to `event_seq` have told everything.
     """
 
     session_id: str
@@ -70,6 +154,17 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     active_leaf_id: str | None = None
     task: TaskRecord | None = None
     error: ErrorInfo | None = None
+    mode: ChatMode = ChatMode.CHAT
+    approval_mode: ApprovalMode = ApprovalMode.DEFAULT
+    knowledge: tuple[str, ...] = ()
+    max_turns: int = 20
+    completed_at: datetime | None = None
+    version: int = 0
+    unread_count: int = 0
+    event_seq: int = 0
+    queued: tuple[QueuedQuestion, ...] = ()
+    requests: tuple[RequestRecord, ...] = ()
+    at_rest: bool = False
 
 
 class PutSession(msgspec.Struct, frozen=True, tag="put_session"):
@@ -92,7 +187,13 @@ class AppendText(msgspec.Struct, frozen=True, omit_defaults=True, tag="append_te
     thought: str = ""
 
 
-WriteOp: TypeAlias = PutSession | PutMessage | AppendText
+class DeleteMessages(msgspec.Struct, frozen=True, tag="delete_messages"):
+    """Remove messages. None of those that stay has a removed one for its parent when the write is over."""
+
+    message_ids: tuple[str, ...]
+
+
+WriteOp: TypeAlias = PutSession | PutMessage | AppendText | DeleteMessages
 
 
 class SessionWrite(msgspec.Struct, frozen=True):
@@ -128,6 +229,45 @@ class SessionSummary(msgspec.Struct, frozen=True):
     messages: int
     created_at: datetime
     updated_at: datetime
+    owner_id: str = "local"
+    project_id: str = "default"
+
+
+class SessionRuntime(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A session as the registry knows it, loaded or not.
+
+    `path` is the chat file of a session that has one. `messages` counts those of all branches. `error` is
+    set only while `status` is failed. `is_loaded` is filled in by the registry when it is asked.
+    """
+
+    session_id: str
+    status: SessionStatus
+    last_active_at: datetime
+    title: str = ""
+    path: str | None = None
+    task_id: str | None = None
+    unread_count: int = 0
+    messages: int = 0
+    text_bytes: int = 0
+    error: ErrorInfo | None = None
+    owner_id: str = "local"
+    project_id: str = "default"
+    is_loaded: bool = False
+
+
+class PoolStatus(msgspec.Struct, frozen=True):
+    """`available` counts free run slots, `queue_available` free places in the queue.
+
+    `waiting` counts the turns that wait for a person and hold no slot.
+    """
+
+    running: int
+    queued: int
+    waiting: int
+    loaded: int
+    max_concurrent: int
+    available: int
+    queue_available: int
 
 
 class RunRecord(msgspec.Struct, frozen=True):

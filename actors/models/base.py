@@ -9,10 +9,18 @@ import msgspec
 
 from actors.conversation import Message, Part
 
-__all__ = ["Emit", "LanguageModel", "ModelRequest"]
+__all__ = ["Emit", "LanguageModel", "ModelRequest", "ToolDefinition"]
 
 Emit: TypeAlias = Callable[[tuple[Part, ...]], None]
 """Takes the parts of one network read, never empty, in order. Does not block and does not raise."""
+
+
+class ToolDefinition(msgspec.Struct, frozen=True):
+    """A tool as a model is told of it; `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str
+    parameters: msgspec.Raw
 
 
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +32,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     messages: tuple[Message, ...]
     system_prompt: str = ""
+    tools: tuple[ToolDefinition, ...] = ()
     temperature: float | None = None
     max_output_tokens: int | None = None
 

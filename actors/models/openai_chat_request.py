@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 
-from actors.conversation import Message, Role, Text, ToolCallRequest, ToolResult
-from actors.models.base import ModelRequest
+from actors.conversation import (
+    FileReference,
+    Image,
+    Message,
+    Processing,
+    Role,
+    SystemControl,
+    Text,
+    ToolCallRequest,
+    ToolResult,
+)
+from actors.models.base import ModelRequest, ToolDefinition
 
 __all__ = ["MaxTokensField", "encode_request"]
 
@@ -27,11 +38,31 @@ class _ToolCall(msgspec.Struct):
     type: str = "function"
 
 
+class _ImageUrl(msgspec.Struct):
+    url: str
+
+
+class _ImagePart(msgspec.Struct):
+    image_url: _ImageUrl
+    type: str = "image_url"
+
+
 class _Message(msgspec.Struct, omit_defaults=True):
     role: str
-    content: str | msgspec.UnsetType | None = msgspec.UNSET
+    content: str | list[_ImagePart] | msgspec.UnsetType | None = msgspec.UNSET
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
+
+
+class _DescribedFunction(msgspec.Struct):
+    name: str
+    description: str
+    parameters: msgspec.Raw
+
+
+class _Tool(msgspec.Struct):
+    function: _DescribedFunction
+    type: str = "function"
 
 
 class _StreamOptions(msgspec.Struct):
@@ -43,6 +74,7 @@ class _Body(msgspec.Struct, omit_defaults=True):
     messages: list[_Message]
     stream: bool | msgspec.UnsetType = msgspec.UNSET
     stream_options: _StreamOptions | None = None
+    tools: list[_Tool] | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -60,6 +92,7 @@ def encode_request(
         messages=_messages(request),
         stream=True,
         stream_options=_StreamOptions() if ask_for_usage else None,
+        tools=[_tool(tool) for tool in request.tools] or None,
         temperature=request.temperature,
     )
     if max_tokens_field == "max_tokens":
@@ -80,8 +113,9 @@ def _conversation(branch: Iterable[Message]) -> list[_Message]:
     said: _Message | None = None  # the assistant's text that calls directly after it belong to
     for message in branch:
         match message.content:
-            case Text(text):
-                entry = _Message(message.role.value, text)
+            case Text(text, _, attachments):
+                files = [_file(attachment.file_name, attachment.content) for attachment in attachments]
+                entry = _Message(message.role.value, "\n\n".join([text, *files]) if files else text)
                 if message.role is not Role.ASSISTANT:
                     said = None
                 elif text:
@@ -100,9 +134,32 @@ def _conversation(branch: Iterable[Message]) -> list[_Message]:
                 written.append(
                     _Message("tool", message.content.output, tool_call_id=message.content.call_id)
                 )
+            case Image():
+                said = None
+                written.append(_image(message.content))
+            case FileReference(path, _, content):
+                said = None
+                written.append(_Message("user", _file(path, content)))
+            case SystemControl() | Processing():
+                pass
             case _:
                 assert_never(message.content)
     return written
+
+
+def _image(image: Image) -> _Message:
+    if image.text:
+        return _Message("user", _file(image.file_name or "image", image.text))
+    data = base64.b64encode(image.data).decode()
+    return _Message("user", [_ImagePart(_ImageUrl(f"data:{image.media_type};base64,{data}"))])
+
+
+def _file(name: str, content: str) -> str:
+    return f'<file name="{name}">\n{content}\n</file>'
+
+
+def _tool(tool: ToolDefinition) -> _Tool:
+    return _Tool(_DescribedFunction(tool.name, tool.description, tool.parameters))
 
 
 def _tool_call(call_id: str, name: str, arguments: str) -> _ToolCall:

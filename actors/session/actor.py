@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -10,6 +9,7 @@ from typing import Any, assert_never
 import pykka
 import trio
 
+from actors.conversation import ToolCall, ToolStatus
 from actors.errors import EngineError, ErrorInfo
 from actors.models.base import LanguageModel, ModelRequest
 from actors.persistence.protocol import LoadSession, Save
@@ -17,27 +17,32 @@ from actors.session.decide import decide
 from actors.session.effects import (
     Answered,
     CallModel,
-    CancelCall,
+    CancelTask,
     Effect,
     Load,
     Now,
     Persist,
     Publish,
+    RefuseAll,
     Refused,
+    RunTool,
+    TellLost,
     TellRegistry,
-    WatchSubscriber,
 )
 from actors.session.model_call import call_model
 from actors.session.protocol import (
     EventPublished,
+    EventsLost,
+    Inheritance,
+    OutputArrived,
     PartsArrived,
-    SubscriberEnded,
-    SubscriptionEnded,
+    ToolEnded,
     TurnEnded,
     session_name,
 )
-from actors.session.state import SessionState
-from runtime import ActorRef, ChildTask, Terminated, TrioActor, get_logger, handles
+from actors.session.state import SessionEnvironment, SessionState
+from actors.session.tool_run import run_tool
+from runtime import ActorRef, ChildTask, TrioActor, get_logger
 
 __all__ = ["SessionActor"]
 
@@ -57,17 +62,20 @@ class SessionActor(TrioActor):
         *,
         registry: ActorRef[Any],
         persistence: ActorRef[Any],
+        environment: SessionEnvironment,
         model_for: Callable[[str], LanguageModel],
+        inheritance: Inheritance | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         super().__init__()
         self._registry = registry
         self._persistence = persistence
         self._model_for = model_for
         self._wall_clock = now
-        self._state = SessionState(session_id, ids=ids, check_model=self._check_model)
+        self._state = SessionState(session_id, environment, inheritance or Inheritance())
+        self._name = session_name(session_id)
         self._call: ChildTask | None = None
+        self._tools: dict[str, ChildTask] = {}
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
@@ -75,18 +83,10 @@ class SessionActor(TrioActor):
         # Also where it is to be made: what is there already must not be written over.
         self._perform([Load(self._state.session_id)])
 
-    def on_stop(self) -> None:
-        self._tell_subscribers(SubscriptionEnded(), tuple(self._state.subscribers))
-
-    def on_failure(self, *_: object, **__: object) -> None:
-        self._tell_subscribers(SubscriptionEnded(), tuple(self._state.subscribers))
-
-    @handles(Terminated)
-    def subscriber_ended(self, message: Terminated) -> None:
-        assert message.ref.name is not None, "subscribers are found by name"
-        self._perform(decide(self._state, SubscriberEnded(message.ref.name), self._now()))
-
     def on_receive(self, message: Any) -> None:
+        if type(message) is PartsArrived:  # the one that comes all the time; nobody asks it
+            self._perform(decide(self._state, message, self._now()))
+            return
         request = 0
         reply = self.defer()
         if reply is not None:
@@ -97,30 +97,38 @@ class SessionActor(TrioActor):
         if self._status() is not status:
             self._log_transition()
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
+    def _perform(self, effects: Iterable[Effect]) -> None:  # noqa: C901 - a table, one case an effect
         for effect in effects:
             match effect:
                 case Persist(write, immediate):
-                    reply_to = session_name(self._state.session_id)
-                    self.send(self._persistence, Save(reply_to, write, immediate))
+                    self.send(self._persistence, Save(self._name, write, immediate))
                 case Publish(event, subscribers):
-                    self._tell_subscribers(EventPublished(event), subscribers)
+                    published = EventPublished(event)
+                    for name in subscribers:
+                        self.send(self.system.find(name), published)
                 case Answered(request, value):
                     if request:
                         self._requests.pop(request).set(value)
                 case Refused(request, error):
                     if request:
-                        self._requests.pop(request).set_exception((EngineError, error.to_exception(), None))
-                case WatchSubscriber(name):
-                    self._watch_subscriber(name)
+                        _refuse(self._requests.pop(request), error)
+                case RefuseAll(error):
+                    requests, self._requests = self._requests, {}
+                    for reply in requests.values():
+                        _refuse(reply, error)
                 case TellRegistry(message):
                     self.send(self._registry, message)
                 case CallModel(task_id, model, request):
                     self._call_model(task_id, model, request)
-                case CancelCall():
-                    self._cancel_call()
+                case RunTool(task_id, call):
+                    self._run_tool(task_id, call)
+                case CancelTask():
+                    self._cancel_task()
                 case Load(session_id):
-                    self.send(self._persistence, LoadSession(session_name(session_id), session_id))
+                    self.send(self._persistence, LoadSession(self._name, session_id))
+                case TellLost(lagged, subscribers):
+                    for name in subscribers:
+                        self.send(self.system.find(name), EventsLost(lagged))
                 case _:
                     assert_never(effect)
 
@@ -132,34 +140,27 @@ class SessionActor(TrioActor):
             return
         self._call = self.spawn(call_model, model, request, task_id, self._tell_myself)
 
-    def _tell_myself(self, message: PartsArrived | TurnEnded) -> None:
+    def _run_tool(self, task_id: str, call: ToolCall) -> None:
+        tool = self._state.environment.tools.find(call.name)
+        if tool is None:  # an engine with other tools began this call
+            output = f"There is no tool {call.name!r} any more."
+            self._tell_myself(ToolEnded(task_id, call.call_id, ToolStatus.FAILED, output))
+            return
+        self._tools[call.call_id] = self.spawn(run_tool, tool, call, task_id, self._tell_myself)
+
+    def _tell_myself(self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded) -> None:
         # What a call says while its session ends is a dead letter, not an error of the model's.
+        if type(message) is ToolEnded:
+            self._tools.pop(message.call_id, None)
         self.send(self.actor_ref, message)
 
-    def _cancel_call(self) -> None:
+    def _cancel_task(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-
-    def _tell_subscribers(
-        self, message: EventPublished | SubscriptionEnded, subscribers: Iterable[str]
-    ) -> None:
-        for name in subscribers:
-            self.send(self.system.find(name), message)
-
-    def _watch_subscriber(self, name: str) -> None:
-        ref = self.system.find(name)
-        if ref is None:
-            self._perform(decide(self._state, SubscriberEnded(name), self._now()))
-        else:
-            self.watch(ref)
-
-    def _check_model(self, name: str) -> ErrorInfo | None:
-        try:
-            self._model_for(name)
-        except EngineError as error:
-            return error.info
-        return None
+        for tool in self._tools.values():
+            tool.cancel()
+        self._tools.clear()
 
     def _now(self) -> Now:
         return Now(self._wall_clock(), trio.current_time())
@@ -175,3 +176,7 @@ class SessionActor(TrioActor):
             status=record.status.value,
             task_id=None if record.task is None else record.task.task_id,
         )
+
+
+def _refuse(reply: pykka.Future[Any], error: ErrorInfo) -> None:
+    reply.set_exception((EngineError, error.to_exception(), None))

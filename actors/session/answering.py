@@ -1,44 +1,26 @@
-"""A turn's way from its slot to its durable end."""
+"""A turn with its slot: one model call after another, until there is nothing more to say."""
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Sequence
 
-from actors.conversation import Message, MessageState, Part, Text, TextPart, ThoughtPart
-from actors.errors import ErrorCode, ErrorInfo
-from actors.events import AnswerStreamed, MessageAdded, SessionStatusChanged, TaskFinished, TaskOutcome
-from actors.models.base import ModelRequest
-from actors.records import AppendText, PutMessage, SessionStatus, WriteOp
-from actors.registry.protocol import ReturnSlot
-from actors.session.effects import Answered, CallModel, CancelCall, Effect, Now, Refused, TellRegistry
-from actors.session.outcome import answer_messages, answer_text, outcome_of, stored_outcome
+from actors.conversation import MessageState, Part, Text, TextPart, ThoughtPart
+from actors.errors import ErrorInfo
+from actors.events import AnswerStreamed, MessageAdded
+from actors.records import AppendText, ChatMode, PutMessage, Question, SessionStatus, WriteOp
+from actors.session import settling, tool_calls
+from actors.session.calling import announce_asked, call_model, put_question
+from actors.session.effects import Effect, Now
+from actors.session.outcome import answer_messages, answer_text
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
-from actors.tree import sendable
 
-__all__ = ["abort", "abort_turn", "parts_arrived", "start", "turn_ended", "wait"]
-
-
-def start(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
-    effects: list[Effect] = []
-    record = state.known_record()
-    if record.status is not SessionStatus.RUNNING:
-        put_session = state.change_record(
-            now, status=SessionStatus.RUNNING, leaf_id=record.active_leaf_id, task=record.task
-        )
-        effects += state.write(put_session, immediate=False)
-        effects += state.publish(SessionStatusChanged(SessionStatus.RUNNING), turn.task_id, now)
-    turn.phase = Phase.RUNNING
-    turn.started_seconds = now.seconds
-    branch = state.tree.branch(turn.question.message_id)
-    request = ModelRequest(messages=sendable(branch), system_prompt=record.system_prompt)
-    effects.append(CallModel(turn.task_id, record.model, request))
-    return effects
+__all__ = ["parts_arrived", "turn_ended"]
 
 
 def parts_arrived(state: SessionState, task_id: str, parts: tuple[Part, ...], now: Now) -> list[Effect]:
-    turn = state.current_turn(task_id)
-    if turn is None or turn.phase is not Phase.RUNNING:
+    turn = state.turn
+    if turn is None or turn.task_id != task_id or turn.phase is not Phase.RUNNING:
         return []  # a late part of a turn that was stopped
     if turn.first_part_seconds is None:
         turn.first_part_seconds = now.seconds
@@ -48,95 +30,61 @@ def parts_arrived(state: SessionState, task_id: str, parts: tuple[Part, ...], no
     thought = "".join([part.text for part in parts if type(part) is ThoughtPart])
     effects: list[Effect] = []
     if text or thought:
-        ops: list[WriteOp] = []
         if turn.answer is None:
-            turn.answer = answer_text(state, turn, Text(), MessageState.STREAMING, now)
-            ops.append(PutMessage(turn.answer))
-        ops.append(AppendText(turn.answer.message_id, text, thought))
-        effects += state.write(*ops, immediate=False)
-    return effects + state.publish(AnswerStreamed(parts), task_id, now)
+            effects = _begin_text(state, turn, text, thought, now)
+        else:
+            effects = state.write(AppendText(turn.answer.message_id, text, thought), immediate=False)
+    message_id = "" if turn.answer is None else turn.answer.message_id
+    effects += state.publish(AnswerStreamed(parts, message_id), task_id, now)
+    return effects
+
+
+def _begin_text(state: SessionState, turn: Turn, text: str, thought: str, now: Now) -> list[Effect]:
+    answer = turn.answer = answer_text(state, turn, Text(), MessageState.STREAMING, now)
+    state.put_message(answer)
+    ops: tuple[WriteOp, ...] = (PutMessage(answer), AppendText(answer.message_id, text, thought))
+    effects = state.write(*ops, immediate=False)
+    return effects + state.publish(MessageAdded(answer), turn.task_id, now)
 
 
 def turn_ended(state: SessionState, task_id: str, error: ErrorInfo | None, now: Now) -> list[Effect]:
+    """The model has said everything, or failed: run its tools, ask on, or end the turn."""
     turn = state.current_turn(task_id)
     if turn is None or turn.phase is not Phase.RUNNING:
         return []
-    if error is None:
-        return _settle(state, turn, SessionStatus.COMPLETED, None, now)
-    return _settle(state, turn, SessionStatus.FAILED, error, now)
-
-
-def abort(state: SessionState, task_id: str | None, now: Now, request: int) -> list[Effect]:
-    turn = state.turn
-    if turn is None or turn.phase is Phase.SETTLING or task_id not in (None, turn.task_id):
-        return [Answered(request, False)]
-    return [Answered(request, True), *abort_turn(state, turn, now)]
-
-
-def abort_turn(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
-    error = ErrorInfo(ErrorCode.ABORTED, "the turn was stopped")
-    match turn.phase:
-        case Phase.ADMITTING:  # nothing is stored yet
-            state.turn = None
-            return [*turn.refuse_askers(error), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
-        case Phase.RUNNING:
-            return [CancelCall(), *_settle(state, turn, SessionStatus.ABORTED, error, now)]
-        case Phase.STORING | Phase.QUEUED:
-            return _settle(state, turn, SessionStatus.ABORTED, error, now)
-        case Phase.SETTLING:
-            return []
-        case _:
-            assert_never(turn.phase)
-
-
-def _settle(
-    state: SessionState, turn: Turn, status: SessionStatus, error: ErrorInfo | None, now: Now
-) -> list[Effect]:
-    """Make the turn's end durable; it is announced after that, and then the slot is free."""
-    turn.phase = Phase.SETTLING
+    if error is not None:
+        return settling.settle(state, turn, SessionStatus.FAILED, error, now)
     answer = turn.builder.build()
-    added = answer_messages(state, turn, answer, status, error, now)
-    for message in added:
-        state.tree.put(message)
-    put_session = state.change_record(
-        now,
-        status=status,
-        leaf_id=added[-1].message_id,
-        task=None,
-        error=error if status is SessionStatus.FAILED else None,
-    )
-    outcome = outcome_of(state, turn, answer, status, error, now)
-    return state.write(
-        *(PutMessage(message) for message in added),
-        put_session,
-        immediate=True,
-        then=lambda state, now: _settled(state, turn, added, outcome, now),
-    )
+    if answer.tool_calls and state.known_record().mode is ChatMode.AGENT:
+        return tool_calls.begin(state, turn, answer, now)
+    if turn.steering:
+        return _ask_on(state, turn, (), now)
+    if turn.replay:
+        next_question, *turn_rest = turn.replay
+        turn.replay = tuple(turn_rest)
+        return _ask_on(state, turn, (next_question,), now)
+    return settling.settle(state, turn, SessionStatus.COMPLETED, None, now)
 
 
-def _settled(
-    state: SessionState, turn: Turn, added: list[Message], outcome: TaskOutcome, now: Now
-) -> list[Effect]:
-    state.turn = None
-    state.last_outcome = outcome
-    effects: list[Effect] = [TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
-    for message in added:
-        effects += state.publish(MessageAdded(message), turn.task_id, now)
-    effects += state.publish(SessionStatusChanged(outcome.status), turn.task_id, now)
-    effects += state.publish(TaskFinished(outcome), turn.task_id, now)
-    effects += [Answered(request, outcome) for request in turn.waiters]
-    return effects + state.leave_if_settled()
+def _ask_on(state: SessionState, turn: Turn, questions: Sequence[Question], now: Now) -> list[Effect]:
+    """Make this answer durable, with the questions that follow in the same turn, and go on."""
+    answered = answer_messages(state, turn, turn.builder.build(), MessageState.COMPLETE, None, now)
+    growing = turn.answer
+    for message in answered:
+        state.put_message(message)
+    turn.add_usage()
+    turn.leaf_id = answered[-1].message_id
+    asked = [put_question(state, turn, question, now) for question in questions]
+    if asked:
+        turn.question = asked[-1]
+        turn.model_calls = 0
+    turn.phase = Phase.STORING
+    turn.begin_answer()
+    put = state.change_record(now, active_leaf_id=turn.leaf_id, task=turn.record())
 
+    def stored(state: SessionState, now: Now) -> list[Effect]:
+        effects = settling.announce_answer(state, turn, growing, answered, now)
+        effects += announce_asked(state, turn, asked, put.record, now)
+        return effects + (call_model(state, turn, now) if turn.phase is Phase.STORING else [])
 
-def wait(state: SessionState, task_id: str, request: int) -> list[Effect]:
-    turn = state.current_turn(task_id)
-    if turn is not None:
-        turn.waiters.append(request)
-        return []
-    if state.last_outcome is not None and state.last_outcome.task_id == task_id:
-        return [Answered(request, state.last_outcome)]
-    outcome = stored_outcome(state, task_id)
-    if outcome is not None:
-        return [Answered(request, outcome)]
-    error = ErrorInfo(ErrorCode.INVALID_ARGUMENT, f"session {state.session_id} knows no task {task_id}")
-    return [Refused(request, error)]
+    return state.write(*map(PutMessage, (*answered, *asked)), put, immediate=True, then=stored)

@@ -7,47 +7,79 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from actors.access import AccessRequest, forbidden
 from actors.errors import ErrorCode, ErrorInfo
 from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded, StoreLost
-from actors.registry.protocol import Passivate, ReturnSlot
-from actors.session import admission, answering, opening
-from actors.session.effects import Answered, CancelCall, Effect, Now, Refused, TellRegistry, WatchSubscriber
+from actors.registry.protocol import Passivate, ReturnSlot, StaysLoaded
+from actors.session import admission, answering, asking, editing, opening, settling, tool_calls
+from actors.session.effects import (
+    Answered,
+    CancelTask,
+    Effect,
+    Now,
+    RefuseAll,
+    Refused,
+    TellRegistry,
+)
 from actors.session.protocol import (
     AbortTurn,
+    AdmissionReport,
+    ConfirmToolCall,
     CreateSession,
+    DeleteMessage,
+    EditMessage,
+    GetPage,
     GetSnapshot,
+    MarkRead,
+    OutputArrived,
     PartsArrived,
     PrepareRelease,
+    ReportAdmission,
+    Rerun,
     ResumeTurn,
+    RetryAnswer,
+    SessionCommand,
     SessionMessage,
+    SetActive,
     SlotGranted,
     SlotQueued,
     SlotRefused,
     SubmitTurn,
     Subscribe,
     SubscriberEnded,
+    SubscriptionStarted,
+    SwitchBranch,
+    ToolEnded,
     TurnEnded,
+    UpdateSession,
     WaitTurn,
 )
+from actors.session.refusals import unloading
 from actors.session.state import SessionState
+from actors.session.turn import Phase
 
 __all__ = ["decide"]
 
 
-def decide(  # noqa: C901 - a table, one line a message
-    state: SessionState, message: SessionMessage, now: Now, request: int = 0
-) -> list[Effect]:
+def decide(state: SessionState, message: SessionMessage, now: Now, request: int = 0) -> list[Effect]:
     """One step of a session.
 
     `request` numbers the asker, who gets `Answered` or `Refused`, now or in a later step; 0 is nobody.
     """
+    # First and apart, since one comes with every read of the network.
+    if type(message) is PartsArrived:
+        return answering.parts_arrived(state, message.task_id, message.parts, now)
+    if state.failure is not None:
+        if isinstance(message, ReportAdmission):  # to a registry that may not have heard the goodbye
+            return [TellRegistry(Passivate(state.session_id, error=state.failure))]
+        return [Refused(request, state.failure)]
+    return _step(state, message, now, request) + _what_is_next(state, now)
+
+
+def _step(  # noqa: C901 - a table, one line a message
+    state: SessionState, message: SessionMessage, now: Now, request: int
+) -> list[Effect]:
     match message:
-        case _ if state.failure is not None:
-            return [Refused(request, state.failure)]
-        # First, as one comes with every read of the network, and a pattern that does not match a Struct
-        # takes 0.2 us. Only a running turn takes parts, and a session has one only when it is ready.
-        case PartsArrived(task_id, parts):
-            return answering.parts_arrived(state, task_id, parts, now)
         case SessionLoaded(stored):
             return opening.take_over(state, stored, now, then=_become_ready)
         case LoadFailed(_, error):
@@ -58,63 +90,182 @@ def decide(  # noqa: C901 - a table, one line a message
             return _fail(state, error) if epoch == state.epoch else []
         case StoreLost(error):
             return _fail(state, error)
-        case PrepareRelease():
-            state.releasing = True
-            return _release(state, now) if state.ready else []
+        case SubscriberEnded(subscriber):
+            state.events.subscribers.pop(subscriber, None)
+            return []
+        case PartsArrived(task_id, parts):
+            return answering.parts_arrived(state, task_id, parts, now)
+        case TurnEnded(task_id, error):
+            return answering.turn_ended(state, task_id, error, now)
+        case OutputArrived(task_id, call_id, text):
+            return tool_calls.output_arrived(state, task_id, call_id, text, now)
+        case ToolEnded():
+            return tool_calls.ended(state, message, now)
         case _ if not state.ready:
             state.stash(message, request)
             return []
-        case CreateSession():
-            error = ErrorInfo(ErrorCode.CONFLICT, f"there is a session {state.session_id} already")
-            return [Refused(request, error)]
-        case SubmitTurn():
-            return admission.submit(state, message, now, request)
-        case ResumeTurn():
-            return admission.resume(state, message, request)
-        case WaitTurn(task_id):
-            return answering.wait(state, task_id, request)
-        case AbortTurn(task_id):
-            return answering.abort(state, task_id, now, request)
-        case GetSnapshot():
-            return [Answered(request, state.snapshot())]
-        case Subscribe(subscriber):
-            state.subscribers[subscriber] = None
-            return [Answered(request, state.snapshot()), WatchSubscriber(subscriber)]
-        case SubscriberEnded(subscriber):
-            state.subscribers.pop(subscriber, None)
+        case PrepareRelease(abort):
+            return _release(state, now, abort=abort)
+        case SetActive(active):
+            state.active = active
             return []
+        case ReportAdmission():
+            return _report(state)
         case SlotGranted(task_id):
             return admission.slot_granted(state, task_id, now)
         case SlotQueued(task_id, number):
             return admission.slot_queued(state, task_id, number, now)
         case SlotRefused(task_id, error):
             return admission.slot_refused(state, task_id, error)
-        case TurnEnded(task_id, error):
-            return answering.turn_ended(state, task_id, error, now)
         case _:
-            assert_never(message)
+            return _obey(state, message, now, request)
+
+
+def _obey(state: SessionState, command: SessionCommand, now: Now, request: int) -> list[Effect]:
+    refusal = _check_access(state, command) or (unloading(state) if state.said_goodbye else None)
+    if refusal is not None:
+        return [Refused(request, refusal)]
+    if isinstance(command, SubmitTurn | ResumeTurn | RetryAnswer | EditMessage | Rerun):
+        known = admission.repeated(state, command.request_id, now, request)
+        if known is not None:
+            return known
+    outcome = _command(state, command, now, request)
+    return [Refused(request, outcome)] if isinstance(outcome, ErrorInfo) else outcome
+
+
+def _command(  # noqa: C901 - a table, one line a command
+    state: SessionState, command: SessionCommand, now: Now, request: int
+) -> list[Effect] | ErrorInfo:
+    match command:
+        case CreateSession():
+            return ErrorInfo(ErrorCode.CONFLICT, f"there is a session {state.session_id} already")
+        case SubmitTurn():
+            return admission.submit(state, command, now, request)
+        case ResumeTurn():
+            return asking.resume(state, command, request)
+        case RetryAnswer():
+            return asking.retry(state, command, request)
+        case EditMessage():
+            return editing.edit(state, command, now, request)
+        case Rerun():
+            return asking.rerun(state, command, now, request)
+        case ConfirmToolCall():
+            return tool_calls.confirm(state, command, now, request)
+        case WaitTurn(task_id):
+            return settling.wait(state, task_id, now, request)
+        case AbortTurn(task_id):
+            return settling.abort(state, task_id, now, request)
+        case DeleteMessage():
+            return editing.delete(state, command, now, request)
+        case SwitchBranch():
+            return editing.switch(state, command, now, request)
+        case UpdateSession():
+            return editing.update(state, command, now, request)
+        case MarkRead():
+            return editing.mark_read(state, now, request)
+        case GetSnapshot():
+            return [Answered(request, state.snapshot())]
+        case GetPage():
+            return editing.page(state, command, request)
+        case Subscribe(subscriber, cursor):
+            missed = state.events.subscribe(subscriber, cursor)
+            snapshot = state.snapshot() if missed is None else None
+            return [Answered(request, SubscriptionStarted(snapshot=snapshot, missed=missed or ()))]
+        case _:
+            assert_never(command)
+
+
+def _check_access(state: SessionState, command: SessionCommand) -> ErrorInfo | None:
+    record = state.known_record()
+    return forbidden(
+        state.environment.authorize,
+        AccessRequest(
+            principal=command.principal,
+            action=type(command).__name__,
+            session_id=state.session_id,
+            owner_id=record.owner_id,
+            project_id=record.project_id,
+        ),
+    )
 
 
 def _load_failed(state: SessionState, error: ErrorInfo, now: Now) -> list[Effect]:
     creation = state.take_creation() if error.code is ErrorCode.SESSION_NOT_FOUND else None
     if creation is None:
         return _fail(state, error)
-    return opening.create(state, creation.new, now, then=_become_ready)
+    new = creation.new
+    refusal = forbidden(
+        state.environment.authorize,
+        AccessRequest(
+            principal=creation.principal,
+            action=type(creation).__name__,
+            session_id=state.session_id,
+            owner_id=new.owner_id,
+            project_id=new.project_id,
+        ),
+    )
+    refusal = refusal or editing.check_new(new)
+    return (
+        _fail(state, refusal)
+        if refusal is not None
+        else opening.create(state, new, now, then=_become_ready)
+    )
 
 
 def _become_ready(state: SessionState, now: Now) -> list[Effect]:
     state.ready = True
-    effects: list[Effect] = []
+    effects = state.publish_change(state.known_record(), None, now)
     for stashed, request in state.take_stash():
         effects += decide(state, stashed, now, request)
-    if state.releasing:
-        effects += _release(state, now)
     return effects
 
 
-def _release(state: SessionState, now: Now) -> list[Effect]:
-    effects = answering.abort_turn(state, state.turn, now) if state.turn is not None else []
-    return effects + state.leave_if_settled()
+def _release(state: SessionState, now: Now, *, abort: bool) -> list[Effect]:
+    turn, is_busy = state.turn, state.turn_keeps_it()
+    queued = state.known_record().queued
+    if not abort and (is_busy or queued):
+        return [TellRegistry(StaysLoaded(state.session_id))]
+    state.releasing = True
+    if turn is not None and not is_busy:
+        # What waits behind a person's answer is asked after it, by the next incarnation.
+        return state.refuse_queue_waiters()
+    effects: list[Effect] = []
+    behind = {one.task_id for one in queued if turn is None or one.task_id != turn.task_id}
+    if behind:
+        effects += settling.abort_queued(state, behind, now)
+    return effects + (settling.abort_turn(state, turn, now) if turn is not None else [])
+
+
+def _what_is_next(state: SessionState, now: Now) -> list[Effect]:
+    """After every step: ask what waits behind the turn that has ended, or leave when nothing is left."""
+    if not state.ready or state.failure is not None:
+        return []
+    if state.turn is None and state.known_record().queued:
+        return admission.admit_queued(state, now)
+    return state.leave_if_settled() if state.releasing else []
+
+
+def _report(state: SessionState) -> list[Effect]:
+    """Say where the session stands, and again what a registry that has failed may not have taken in."""
+    turn = state.turn
+    admitted = turn is not None and (turn.granted or turn.phase is not Phase.WAITING)
+    effects: list[Effect] = [
+        TellRegistry(
+            AdmissionReport(
+                runtime=state.runtime(state.known_record()),
+                task_id=turn.task_id if turn is not None and admitted else None,
+                priority=0 if turn is None else turn.priority,
+                number=0 if turn is None else turn.number,
+                has_slot=turn is not None and turn.granted,
+                subscribers=tuple(state.events.subscribers),
+            )
+        )
+    ]
+    if turn is not None and not turn.granted and turn.phase in (Phase.ADMITTING, Phase.RESUMING):
+        effects.append(TellRegistry(turn.slot_request(state.session_id)))
+    if state.said_goodbye:
+        effects += state.say_goodbye()
+    return effects
 
 
 def _fail(state: SessionState, error: ErrorInfo) -> list[Effect]:
@@ -123,9 +274,8 @@ def _fail(state: SessionState, error: ErrorInfo) -> list[Effect]:
     The next command loads the session as the store has it.
     """
     state.failure = error
-    effects: list[Effect] = [Refused(request, error) for _, request in state.take_stash()]
+    effects: list[Effect] = [RefuseAll(error)]
     turn, state.turn = state.turn, None
     if turn is not None:
-        effects += turn.refuse_askers(error)
-        effects += [CancelCall(), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
-    return [*effects, TellRegistry(Passivate(state.session_id, error))]
+        effects += [CancelTask(), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
+    return [*effects, TellRegistry(Passivate(state.session_id, error=error))]

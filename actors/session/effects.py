@@ -7,24 +7,28 @@ from typing import TypeAlias
 
 import msgspec
 
+from actors.conversation import ToolCall
 from actors.errors import ErrorInfo
-from actors.events import Event
+from actors.events import Event, Lagged
 from actors.models.base import ModelRequest
 from actors.records import SessionWrite
-from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot
+from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot, SessionNotice, StaysLoaded
+from actors.session.protocol import AdmissionReport
 
 __all__ = [
     "Answered",
     "CallModel",
-    "CancelCall",
+    "CancelTask",
     "Effect",
     "Load",
     "Now",
     "Persist",
     "Publish",
+    "RefuseAll",
     "Refused",
+    "RunTool",
+    "TellLost",
     "TellRegistry",
-    "WatchSubscriber",
 ]
 
 
@@ -47,7 +51,7 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class TellRegistry(msgspec.Struct, frozen=True):
-    message: RequestSlot | ReturnSlot | Passivate
+    message: RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | AdmissionReport
 
 
 class CallModel(msgspec.Struct, frozen=True):
@@ -56,8 +60,13 @@ class CallModel(msgspec.Struct, frozen=True):
     request: ModelRequest
 
 
-class CancelCall(msgspec.Struct, frozen=True):
-    """Stop the running model call; nothing of it is wanted any more."""
+class RunTool(msgspec.Struct, frozen=True):
+    task_id: str
+    call: ToolCall
+
+
+class CancelTask(msgspec.Struct, frozen=True):
+    """Stop the running model call and all tools; nothing of them is wanted any more."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -72,17 +81,32 @@ class Refused(msgspec.Struct, frozen=True):
     error: ErrorInfo
 
 
+class RefuseAll(msgspec.Struct, frozen=True):
+    """Refuse everybody who still waits for an answer."""
+
+    error: ErrorInfo
+
+
 class Publish(msgspec.Struct, frozen=True):
     event: Event
     subscribers: tuple[str, ...]
 
 
-class WatchSubscriber(msgspec.Struct, frozen=True):
-    """Say `SubscriberEnded` when the actor with this name has ended; at once if there is none."""
-
-    subscriber: str
+class TellLost(msgspec.Struct, frozen=True):
+    lagged: Lagged
+    subscribers: tuple[str, ...]
 
 
 Effect: TypeAlias = (
-    Load | Persist | TellRegistry | CallModel | CancelCall | Answered | Refused | Publish | WatchSubscriber
+    Load
+    | Persist
+    | TellRegistry
+    | CallModel
+    | RunTool
+    | CancelTask
+    | Answered
+    | Refused
+    | RefuseAll
+    | Publish
+    | TellLost
 )

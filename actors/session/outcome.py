@@ -1,25 +1,42 @@
-"""How a turn ended: the messages of its answer, and the outcome for those who waited."""
+"""How a model call or a turn ended: the messages of it, and the outcome for those who waited."""
 
 from __future__ import annotations
 
 import msgspec
 
 from actors.answer import Answer
-from actors.conversation import Message, MessageState, Role, Text, ToolCallRequest
+from actors.conversation import (
+    FinishReason,
+    Message,
+    MessageState,
+    Role,
+    Text,
+    ToolCallRequest,
+    ToolResult,
+    ToolStatus,
+)
 from actors.errors import ErrorInfo
 from actors.events import TaskOutcome
 from actors.outcomes import stored_outcomes
-from actors.records import SessionStatus
+from actors.records import CallRecord, CallState, SessionStatus
 from actors.session.effects import Now
 from actors.session.state import SessionState
 from actors.session.turn import Turn
 
-__all__ = ["answer_messages", "answer_text", "outcome_of", "stored_outcome"]
+__all__ = [
+    "answer_messages",
+    "answer_text",
+    "end_message",
+    "outcome_of",
+    "result_message",
+    "stored_outcome",
+    "waiting_outcome",
+]
 
-_MESSAGE_STATES = {
-    SessionStatus.COMPLETED: MessageState.COMPLETE,
-    SessionStatus.FAILED: MessageState.FAILED,
-    SessionStatus.ABORTED: MessageState.ABORTED,
+_TOOL_STATUSES = {
+    CallState.SUCCESS: ToolStatus.SUCCEEDED,
+    CallState.ERROR: ToolStatus.FAILED,
+    CallState.CANCELLED: ToolStatus.CANCELLED,
 }
 
 
@@ -27,7 +44,7 @@ def answer_messages(
     state: SessionState,
     turn: Turn,
     answer: Answer,
-    status: SessionStatus,
+    message_state: MessageState,
     error: ErrorInfo | None,
     now: Now,
 ) -> list[Message]:
@@ -37,7 +54,6 @@ def answer_messages(
     every turn ended.
     """
     messages: list[Message] = []
-    message_state = _MESSAGE_STATES[status]
     if answer.text or answer.thought or not answer.tool_calls:
         content = Text(answer.text, answer.thought)
         messages.append(
@@ -46,17 +62,16 @@ def answer_messages(
             else msgspec.structs.replace(turn.answer, content=content, state=message_state)
         )
     if answer.tool_calls:
-        parent_id = messages[-1].message_id if messages else turn.question.message_id
         messages.append(
             Message(
                 message_id=state.new_id(),
-                parent_id=parent_id,
+                parent_id=messages[-1].message_id if messages else turn.leaf_id,
                 role=Role.ASSISTANT,
                 content=ToolCallRequest(answer.tool_calls),
                 created_at=now.at,
                 state=message_state,
                 task_id=turn.task_id,
-                model=state.known_record().model,
+                model=turn.executor.model,
             )
         )
     messages[-1] = msgspec.structs.replace(
@@ -70,13 +85,48 @@ def answer_text(
 ) -> Message:
     return Message(
         message_id=state.new_id(),
-        parent_id=turn.question.message_id,
+        parent_id=turn.leaf_id,
         role=Role.ASSISTANT,
         content=content,
         created_at=now.at,
         state=message_state,
         task_id=turn.task_id,
-        model=state.known_record().model,
+        model=turn.executor.model,
+    )
+
+
+def end_message(
+    state: SessionState, turn: Turn, message_state: MessageState, error: ErrorInfo | None, now: Now
+) -> Message:
+    """An answer without text, which says how a turn ended that was not just being answered."""
+    message = answer_text(state, turn, Text(), message_state, now)
+    reason = FinishReason.MAX_TURNS if message_state is MessageState.COMPLETE else None
+    return msgspec.structs.replace(message, error=error, finish_reason=reason)
+
+
+def result_message(
+    state: SessionState, task_id: str, parent_id: str, call: CallRecord, now: Now
+) -> Message:
+    """The result of a call that is over; of one that is not, that nobody saw its end."""
+    status = _TOOL_STATUSES.get(call.state, ToolStatus.UNKNOWN)
+    output = call.output
+    if status is ToolStatus.UNKNOWN:
+        output = "The engine ended while this tool ran: whether it did its work is unknown."
+    return Message(
+        message_id=state.new_id(),
+        parent_id=parent_id,
+        role=Role.TOOL,
+        content=ToolResult(
+            call_id=call.call.call_id,
+            name=call.call.name,
+            status=status,
+            output=output,
+            approval=call.approval,
+            started_at=call.started_at,
+            ended_at=call.ended_at,
+        ),
+        created_at=now.at,
+        task_id=task_id,
     )
 
 
@@ -99,12 +149,19 @@ def outcome_of(
         thought=answer.thought,
         tool_calls=answer.tool_calls,
         finish_reason=answer.finish_reason,
-        usage=answer.usage,
+        usage=turn.usage,
         error=error,
         parts=turn.parts,
         time_to_first_part_seconds=None if started is None or first is None else first - started,
         duration_seconds=None if started is None else now.seconds - started,
     )
+
+
+def waiting_outcome(state: SessionState, turn: Turn, now: Now) -> TaskOutcome:
+    """Where a turn stands that waits for a person."""
+    outcome = outcome_of(state, turn, Answer(), SessionStatus.WAITING_CONFIRMATION, None, now)
+    pending = tuple(call for call in turn.calls if call.state is CallState.AWAITING_APPROVAL)
+    return msgspec.structs.replace(outcome, pending_calls=pending)
 
 
 def stored_outcome(state: SessionState, task_id: str) -> TaskOutcome | None:

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TypeAlias
 
 import msgspec
 
-from actors.errors import ErrorInfo
-from actors.events import Event, EventBody, TaskOutcome
-from actors.records import PutSession, SessionRecord, SessionStatus, SessionWrite, TaskRecord, WriteOp
-from actors.registry.protocol import Passivate
-from actors.session.effects import Effect, Now, Persist, Publish, TellRegistry
-from actors.session.protocol import CreateSession, GetSnapshot, SessionMessage, SessionSnapshot
+from actors.access import Authorize
+from actors.agents import AgentDefinition
+from actors.conversation import Message, Text, ToolResult
+from actors.errors import ErrorCode, ErrorInfo
+from actors.events import ContextUpdated, EventBody, SessionStatusChanged, TaskOutcome
+from actors.records import (
+    PutSession,
+    SessionRecord,
+    SessionRuntime,
+    SessionStatus,
+    SessionWrite,
+    WriteOp,
+)
+from actors.registry.protocol import Passivate, SessionNotice
+from actors.session.effects import Effect, Now, Persist, Publish, Refused, TellRegistry
+from actors.session.event_log import EventLog
+from actors.session.protocol import CreateSession, GetSnapshot, Inheritance, SessionMessage, SessionSnapshot
 from actors.session.status import check_transition
-from actors.session.turn import Turn
+from actors.session.turn import Phase, Turn
+from actors.tools import ToolRegistry
 from actors.tree import ConversationTree
 
-__all__ = ["Continuation", "SessionState"]
+__all__ = ["Continuation", "SessionEnvironment", "SessionState"]
 
 
 Continuation: TypeAlias = Callable[["SessionState", Now], list[Effect]]
+
+
+class SessionEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """What all sessions of an engine share: functions that answer at once, and data that does not change.
+
+    `check_model` says why `provider:model` cannot be used, `find_agent` finds an agent by its id.
+    """
+
+    new_id: Callable[[], str]
+    check_model: Callable[[str], ErrorInfo | None]
+    find_agent: Callable[[str], AgentDefinition | None]
+    tools: ToolRegistry
+    authorize: Authorize
 
 
 class SessionState:
@@ -31,30 +57,59 @@ class SessionState:
     `failure` is final: no step changes anything after it.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        ids: Callable[[], str],
-        check_model: Callable[[str], ErrorInfo | None],
-    ) -> None:
+    __slots__ = (
+        "_after_save",
+        "_announced_version",
+        "_leaving",
+        "_stash",
+        "active",
+        "announced_status",
+        "environment",
+        "epoch",
+        "events",
+        "failure",
+        "inheritance",
+        "last_outcome",
+        "queue_waiters",
+        "ready",
+        "record",
+        "releasing",
+        "revision",
+        "said_goodbye",
+        "saved_revision",
+        "session_id",
+        "text_bytes",
+        "tree",
+        "turn",
+    )
+
+    def __init__(self, session_id: str, environment: SessionEnvironment, inheritance: Inheritance) -> None:
         self.session_id = session_id
-        self.new_id = ids
-        self.check_model = check_model
+        self.environment = environment
+        self.inheritance = inheritance
+        self.active = inheritance.active
         self.record: SessionRecord | None = None
+        self.announced_status: SessionStatus | None = None
+        self._announced_version = 0
         self.tree = ConversationTree()
+        self.text_bytes = 0
         self.epoch = 0
         self.revision = 0
         self.saved_revision = 0
-        self.seq = 0
-        self.subscribers: dict[str, None] = {}
+        self.events = EventLog(session_id)
         self.turn: Turn | None = None
         self.last_outcome: TaskOutcome | None = None
+        self.queue_waiters: dict[str, list[int]] = {}
         self.ready = False
         self.releasing = False
+        self._leaving = False
+        self.said_goodbye = False
         self.failure: ErrorInfo | None = None
         self._stash: list[tuple[SessionMessage, int]] = []
         self._after_save: list[tuple[int, Continuation]] = []  # an empty deque takes 0.8 kB
+
+    def new_id(self) -> str:
+        return self.environment.new_id()
 
     # -- durable changes --
 
@@ -64,6 +119,13 @@ class SessionState:
         if then is not None:
             self._after_save.append((self.revision, then))
         return [Persist(SessionWrite(self.session_id, self.epoch, self.revision, ops), immediate)]
+
+    def when_saved(self, now: Now, then: Continuation) -> list[Effect]:
+        """Do this when everything that was decided before is durable."""
+        if self.saved_revision == self.revision:
+            return then(self, now)
+        self._after_save.append((self.revision, then))
+        return []
 
     def saved(self, revision: int, now: Now) -> list[Effect]:
         self.saved_revision = revision
@@ -76,28 +138,25 @@ class SessionState:
         assert self.record is not None, "the session is not loaded"
         return self.record
 
-    def change_record(
-        self,
-        now: Now,
-        *,
-        status: SessionStatus,
-        leaf_id: str | None,
-        task: TaskRecord | None,
-        error: ErrorInfo | None = None,
-        title: str | None = None,
-    ) -> PutSession:
-        """Change status and admission together, by the status table."""
+    def put_message(self, message: Message) -> None:
+        before = self.tree.find(message.message_id)
+        self.text_bytes += _text_bytes(message) - (0 if before is None else _text_bytes(before))
+        self.tree.put(message)
+
+    def change_record(self, now: Now, **changes: object) -> PutSession:
+        """Change fields of the record; a status by the status table."""
         record = self.known_record()
+        status = changes.get("status", record.status)
         if status is not record.status:
+            assert isinstance(status, SessionStatus)
             check_transition(record.status, status)
         self.record = msgspec.structs.replace(
             record,
-            status=status,
-            active_leaf_id=leaf_id,
-            task=task,
-            error=error,
-            title=record.title if title is None else title,
+            version=record.version + 1,
+            event_seq=self.events.seq,
+            at_rest=False,
             updated_at=now.at,
+            **changes,
         )
         return PutSession(self.record)
 
@@ -115,7 +174,7 @@ class SessionState:
         """The first request to make the session, if there is one; its asker will get the snapshot."""
         for place, (message, request) in enumerate(self._stash):
             if isinstance(message, CreateSession):
-                self._stash[place] = (GetSnapshot(), request)
+                self._stash[place] = (GetSnapshot(message.principal), request)
                 return message
         return None
 
@@ -126,43 +185,90 @@ class SessionState:
     # -- events --
 
     def publish(self, body: EventBody, task_id: str | None, now: Now) -> list[Effect]:
-        self.seq += 1
-        if not self.subscribers:
+        event = self.events.publish(body, task_id, now)
+        if event is None or not self.events.subscribers:
             return []
-        event = Event(
+        return [Publish(event, tuple(self.events.subscribers))]
+
+    def publish_change(self, record: SessionRecord, task_id: str | None, now: Now) -> list[Effect]:
+        """Announce the record as a write left it, a status only if it is new; tell the registry too.
+
+        Not the record as it is in memory: that may say already what is not durable, of messages that nobody
+        was told of.
+        """
+        if record.version < self._announced_version:
+            return []  # the step to running is told at once, and was decided later than this
+        self._announced_version = record.version
+        effects = self.publish(ContextUpdated(record), task_id, now)
+        if record.status is not self.announced_status:
+            self.announced_status = record.status
+            effects += self.publish(SessionStatusChanged(record.status, record.error), task_id, now)
+        return [TellRegistry(SessionNotice(self.runtime(record))), *effects]
+
+    def runtime(self, record: SessionRecord) -> SessionRuntime:
+        return SessionRuntime(
             session_id=self.session_id,
-            epoch=self.epoch,
-            seq=self.seq,
-            task_id=task_id,
-            at=now.at,
-            body=body,
+            status=record.status,
+            last_active_at=record.updated_at,
+            title=record.title,
+            task_id=None if record.task is None else record.task.task_id,
+            unread_count=record.unread_count,
+            messages=len(self.tree),
+            text_bytes=self.text_bytes,
+            error=record.error,
+            owner_id=record.owner_id,
+            project_id=record.project_id,
         )
-        return [Publish(event, tuple(self.subscribers))]
 
     def snapshot(self) -> SessionSnapshot:
-        record = self.known_record()
-        messages = self.tree.branch(record.active_leaf_id)
+        messages = tuple(self.tree)
         running = None if self.turn is None else self.turn.streamed_answer()
+        if running is not None:
+            messages = tuple(
+                running if message.message_id == running.message_id else message for message in messages
+            )
         return SessionSnapshot(
-            record=record,
-            messages=messages if running is None else (*messages, running),
-            epoch=self.epoch,
-            seq=self.seq,
+            record=self.known_record(), messages=messages, epoch=self.epoch, seq=self.events.seq
         )
 
     # -- the end --
 
     def leave_if_settled(self) -> list[Effect]:
-        """When the session is to be released and has nothing unfinished: flush, then say so."""
-        if not self.releasing or not self.ready or self.turn is not None:
+        """When the session is to be released and has nothing unfinished: flush, then say so, once."""
+        if self._leaving or self.turn_keeps_it():
             return []
-        if self.saved_revision == self.revision:
-            return _passivate(self)
+        self._leaving = True
+        record = self.known_record()
+        self.record = msgspec.structs.replace(record, event_seq=self.events.seq, at_rest=True)
         # An immediate write takes the throttled ones before it along.
-        return self.write(
-            PutSession(self.known_record()), immediate=True, then=lambda state, _: _passivate(state)
+        return self.write(PutSession(self.record), immediate=True, then=lambda state, _: state._leave())
+
+    def _leave(self) -> list[Effect]:
+        if self.known_record().at_rest:
+            return self.say_goodbye()
+        self._leaving = False  # a registry that has forgotten the release gave it something to do
+        return []
+
+    def say_goodbye(self) -> list[Effect]:
+        self.said_goodbye = True
+        return [TellRegistry(Passivate(self.session_id, self.events.hand_over()))]
+
+    def refuse_queue_waiters(self) -> list[Effect]:
+        """Nobody who waits behind the unfinished turn gets the outcome from this incarnation."""
+        error = ErrorInfo(
+            ErrorCode.SESSION_BUSY,
+            f"session {self.session_id} is unloaded while its turn waits for a person: ask again",
         )
+        waiting, self.queue_waiters = self.queue_waiters, {}
+        return [Refused(request, error) for requests in waiting.values() for request in requests]
+
+    def turn_keeps_it(self) -> bool:
+        """Whether the unfinished turn needs the session to be loaded: not if it waits for a person."""
+        return self.turn is not None and self.turn.phase is not Phase.WAITING
 
 
-def _passivate(state: SessionState) -> list[Effect]:
-    return [TellRegistry(Passivate(state.session_id))]
+def _text_bytes(message: Message) -> int:
+    content = message.content
+    if isinstance(content, Text):
+        return sys.getsizeof(content.text) + sys.getsizeof(content.thought)
+    return sys.getsizeof(content.output) if isinstance(content, ToolResult) else 0

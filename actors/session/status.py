@@ -7,7 +7,10 @@ from actors.records import SessionStatus
 
 __all__ = ["BUSY", "TRANSITIONS", "check_transition"]
 
-_READY_STEPS = frozenset({SessionStatus.QUEUED, SessionStatus.RUNNING})
+# The last two: a question that was taken while another turn was unfinished, and could not be asked.
+_READY_STEPS = frozenset(
+    {SessionStatus.QUEUED, SessionStatus.RUNNING, SessionStatus.ABORTED, SessionStatus.FAILED}
+)
 
 BUSY = frozenset({SessionStatus.QUEUED, SessionStatus.RUNNING, SessionStatus.WAITING_CONFIRMATION})
 """A session in one of these has an unfinished turn and takes no other."""

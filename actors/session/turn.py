@@ -2,49 +2,148 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 import msgspec
 
 from actors.answer import AnswerBuilder
-from actors.conversation import Message, Text
+from actors.conversation import Message, Text, Usage
 from actors.errors import ErrorInfo
+from actors.records import ApprovalMode, CallRecord, CallState, Question, TaskRecord
+from actors.registry.protocol import RequestSlot
 from actors.session.effects import Effect, Refused
 
-__all__ = ["Phase", "Turn"]
+__all__ = ["FINAL_CALLS", "Executor", "Phase", "Turn"]
+
+FINAL_CALLS = frozenset({CallState.SUCCESS, CallState.ERROR, CallState.CANCELLED})
 
 
 class Phase(Enum):
     ADMITTING = "admitting"  # the registry has been asked for a slot
     STORING = "storing"  # the question is on its way to the store
     QUEUED = "queued"
-    RUNNING = "running"
+    RUNNING = "running"  # the model is called
+    TOOLS = "tools"  # some of its tool calls are executed, or on their way to the store
+    WAITING = "waiting"  # for a person, without a slot
+    RESUMING = "resuming"  # a person has answered, and the registry has been asked for a slot
     SETTLING = "settling"  # the end is on its way to the store
+
+
+class Executor(msgspec.Struct, frozen=True):
+    """Who answers: the model, and how it is asked."""
+
+    executor_id: str
+    model: str
+    system_prompt: str
+    approval_mode: ApprovalMode
 
 
 class Turn:
     """One question and its answer so far.
 
-    `answer` is the answer's message as it was first put into the store, without text, once there is one;
-    the text is in `builder`. `submitter` is the request that gets the task id, 0 when it has it.
+    `is_queued`: it was taken while another turn was unfinished, its askers have the task id, and its
+    question is in the record until it is in the tree.
+
+    `leaf_id` is the last message of the turn in the tree. `answer` is the growing answer's message as it
+    was put into the tree, without text, once there is one; the text is in `builder`. `begun` are the ids of
+    the calls that were told to run. `admitters` are the requests that get the task id; empty when they have
+    it.
     """
 
+    __slots__ = (
+        "admitters",
+        "answer",
+        "begun",
+        "builder",
+        "calls",
+        "executor",
+        "first_part_seconds",
+        "granted",
+        "is_new",
+        "is_queued",
+        "leaf_id",
+        "model_calls",
+        "number",
+        "parts",
+        "phase",
+        "priority",
+        "question",
+        "replay",
+        "request_id",
+        "request_message_id",
+        "started_seconds",
+        "steering",
+        "system_prompt",
+        "task_id",
+        "usage",
+        "waiters",
+    )
+
     def __init__(
-        self, task_id: str, question: Message, *, is_new: bool, priority: int, submitter: int
+        self,
+        task_id: str,
+        question: Message,
+        executor: Executor,
+        *,
+        is_new: bool,
+        priority: int,
+        is_queued: bool = False,
+        replay: Sequence[Question] = (),
+        system_prompt: str | None = None,
+        request_id: str | None = None,
     ) -> None:
         self.task_id = task_id
         self.question = question
+        self.executor = executor
         self.is_new = is_new
+        self.is_queued = is_queued
         self.priority = priority
-        self.submitter = submitter
+        self.replay = tuple(replay)
+        self.system_prompt = system_prompt
+        self.request_id = request_id
+        self.admitters: list[int] = []
         self.waiters: list[int] = []
         self.phase = Phase.ADMITTING
+        self.number = 0
         self.granted = False
+        self.leaf_id = question.message_id
+        self.model_calls = 0
+        self.calls: tuple[CallRecord, ...] = ()
+        self.begun: set[str] = set()
+        self.request_message_id = ""
+        self.steering: tuple[Question, ...] = ()
         self.answer: Message | None = None
         self.builder = AnswerBuilder()
         self.parts = 0
         self.started_seconds: float | None = None
         self.first_part_seconds: float | None = None
+        self.usage: Usage | None = None
+
+    def record(self) -> TaskRecord:
+        """The turn as a restart needs it."""
+        return TaskRecord(
+            task_id=self.task_id,
+            question_id=self.question.message_id,
+            priority=self.priority,
+            number=self.number,
+            executor_id=self.executor.executor_id,
+            model_calls=self.model_calls,
+            calls=self.calls,
+            replay=self.replay,
+            steering=self.steering,
+            system_prompt=self.system_prompt,
+        )
+
+    def slot_request(self, session_id: str) -> RequestSlot:
+        """What asks for its slot.
+
+        Who was admitted before is not refused, and who waited for a person is first.
+        """
+        resuming = self.phase is Phase.RESUMING
+        return RequestSlot(
+            session_id, self.task_id, self.priority, admitted=self.is_queued or resuming, first=resuming
+        )
 
     def streamed_answer(self) -> Message | None:
         """The running answer as far as it was streamed. Costs its length."""
@@ -53,6 +152,35 @@ class Turn:
         so_far = self.builder.build()
         return msgspec.structs.replace(self.answer, content=Text(so_far.text, so_far.thought))
 
+    def begin_answer(self) -> None:
+        """Forget the answer of the last model call, which is in the tree."""
+        self.answer = None
+        self.builder = AnswerBuilder()
+
+    def add_usage(self) -> None:
+        """Count the tokens of the answer that is complete now."""
+        spent = self.builder.build().usage
+        if spent is None or self.usage is None:
+            self.usage = spent or self.usage
+        else:
+            self.usage = Usage(
+                input_tokens=self.usage.input_tokens + spent.input_tokens,
+                output_tokens=self.usage.output_tokens + spent.output_tokens,
+                cached_input_tokens=self.usage.cached_input_tokens + spent.cached_input_tokens,
+                reasoning_tokens=self.usage.reasoning_tokens + spent.reasoning_tokens,
+            )
+
+    def change_call(self, changed: CallRecord) -> None:
+        self.calls = tuple(
+            changed if call.call.call_id == changed.call.call_id else call for call in self.calls
+        )
+
+    def find_call(self, call_id: str) -> CallRecord | None:
+        return next((call for call in self.calls if call.call.call_id == call_id), None)
+
+    def has_calls(self, *states: CallState) -> bool:
+        return any(call.state in states for call in self.calls)
+
     def refuse_askers(self, error: ErrorInfo) -> list[Effect]:
         """Nobody gets the task id or the outcome any more."""
-        return [Refused(request, error) for request in (self.submitter, *self.waiters)]
+        return [Refused(request, error) for request in (*self.admitters, *self.waiters)]

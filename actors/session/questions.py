@@ -1,0 +1,29 @@
+"""Makes messages of what a user says."""
+
+from __future__ import annotations
+
+from actors.conversation import Message, Role, Text
+from actors.records import Question
+from actors.session.effects import Now
+from actors.session.state import SessionState
+
+__all__ = ["new_question", "question_in"]
+
+
+def new_question(
+    state: SessionState, question: Question, parent_id: str | None, task_id: str, now: Now
+) -> Message:
+    return Message(
+        message_id=state.new_id(),
+        parent_id=parent_id,
+        role=Role.USER,
+        content=Text(question.text, attachments=question.attachments),
+        created_at=now.at,
+        task_id=task_id,
+    )
+
+
+def question_in(message: Message) -> Question:
+    """What the user said in this message of theirs."""
+    content = message.content
+    return Question(content.text, content.attachments) if isinstance(content, Text) else Question("")

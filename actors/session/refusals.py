@@ -1,0 +1,74 @@
+"""Why a session refuses a command."""
+
+from __future__ import annotations
+
+from actors.conversation import Attachment, Message, Role
+from actors.errors import ErrorCode, ErrorInfo
+from actors.session.state import SessionState
+
+__all__ = [
+    "LONGEST_TEXT",
+    "busy",
+    "invalid",
+    "not_a",
+    "stale",
+    "unknown_message",
+    "unloading",
+    "unusable_text",
+]
+
+LONGEST_TEXT = 10_000_000
+"""Characters of a message and its attachments together."""
+
+
+def invalid(message: str) -> ErrorInfo:
+    return ErrorInfo(ErrorCode.INVALID_ARGUMENT, message)
+
+
+def busy(state: SessionState) -> ErrorInfo:
+    assert state.turn is not None
+    return ErrorInfo(
+        ErrorCode.SESSION_BUSY,
+        f"session {state.session_id} is busy with task {state.turn.task_id}: wait for it, or abort it",
+    )
+
+
+def unloading(state: SessionState) -> ErrorInfo:
+    return ErrorInfo(
+        ErrorCode.SESSION_BUSY, f"session {state.session_id} is being unloaded: ask again when it is"
+    )
+
+
+def stale(state: SessionState, expected_version: int | None) -> ErrorInfo | None:
+    version = state.known_record().version
+    if expected_version in (None, version):
+        return None
+    return ErrorInfo(
+        ErrorCode.CONFLICT,
+        f"session {state.session_id} is at version {version}, not {expected_version}: look at it again",
+        {"version": version},
+    )
+
+
+def unknown_message(state: SessionState, message_id: str) -> ErrorInfo:
+    return invalid(f"session {state.session_id} has no message {message_id!r}")
+
+
+def not_a(role: Role, message: Message) -> ErrorInfo:
+    return invalid(f"message {message.message_id} is of the {message.role}, not of the {role}")
+
+
+def unusable_text(text: str, attachments: tuple[Attachment, ...] = ()) -> ErrorInfo | None:
+    if not text.strip():
+        return invalid("the message is empty")
+    length = len(text) + sum(len(attachment.content) for attachment in attachments)
+    if length > LONGEST_TEXT:
+        return invalid(f"the message has {length:,} characters; at most {LONGEST_TEXT:,} are taken")
+    try:
+        text.encode()
+        for attachment in attachments:
+            attachment.content.encode()
+            attachment.file_name.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no store and no wire can take
+        return invalid(f"the message is not Unicode text: {error.reason}")
+    return None
