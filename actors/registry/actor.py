@@ -1,52 +1,55 @@
-"""The registry actor: which sessions are loaded, and which of them may run."""
+"""The registry actor: performs what the registry's logic decides."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, assert_never
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, assert_never
 
+import msgspec
 import pykka
+import trio
 
-from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.persistence.protocol import StoreLost
-from actors.registry.protocol import (
-    CloseAll,
-    Deliver,
-    GetPoolStatus,
-    Passivate,
-    PoolStatus,
-    RegistryCommand,
-    ReleaseSession,
-    RequestSlot,
-    ReturnSlot,
-    SetMaxConcurrent,
+from actors.access import Authorize, allow_local
+from actors.errors import EngineError, ErrorInfo
+from actors.registry.decide import (
+    begin,
+    clean_up_by_plan,
+    decide,
+    persistence_ended,
+    session_ended,
+    subscriber_ended,
 )
-from actors.registry.state import SlotPool
-from actors.session.protocol import PrepareRelease, SessionCommand, SlotGranted
-from runtime import ActorRef, Terminated, TrioActor, get_logger, handles
+from actors.registry.effects import (
+    Answered,
+    Effect,
+    Forward,
+    Refused,
+    SetCleanup,
+    Spawn,
+    StopSession,
+    TellPersistence,
+    TellSession,
+    TellSubscribers,
+    WatchSubscriber,
+)
+from actors.registry.ledger import Ledger
+from actors.registry.protocol import RegistryCommand, global_subscriber_name
+from actors.registry.state import CLOSING, RegistryState
+from actors.session.protocol import Inheritance, SessionCommand, session_name
+from runtime import ActorRef, SystemClosedError, Terminated, TrioActor, get_logger, handles
 
-__all__ = ["RegistryActor"]
+__all__ = ["RegistryActor", "SpawnSession"]
 
 _log = get_logger("registry")
 
-SpawnSession = Callable[[str], ActorRef[Any]]
+SpawnSession: TypeAlias = Callable[[str, Inheritance], ActorRef[Any]]
+"""Starts the actor of a session, named `session_name(session_id)`."""
 
 
-class _Loaded:
-    """A loaded session.
-
-    `leaving` from the moment it was told to release, or said that it cannot go on, until it is gone: its
-    mail is held then, and loads it again. `failure` says why it could not leave in order.
-    """
-
-    __slots__ = ("failure", "held", "leaving", "ref", "waiting_for_end")
-
-    def __init__(self, ref: ActorRef[Any]) -> None:
-        self.ref = ref
-        self.leaving = False
-        self.failure: ErrorInfo | None = None
-        self.held: list[tuple[SessionCommand, pykka.Future[Any] | None]] = []
-        self.waiting_for_end: list[pykka.Future[Any]] = []
+class _CleanUp(msgspec.Struct, frozen=True):
+    """The interval of the automatic cleanup is over."""
 
 
 class RegistryActor(TrioActor):
@@ -54,152 +57,154 @@ class RegistryActor(TrioActor):
 
     Sessions are found by id. A command for a session that is just leaving waits for its next incarnation.
     When persistence ends, all sessions end, and no command is taken any more.
+
+    Restarted by a supervisor it goes on from `ledger` and from what the sessions, found by their names, say
+    of themselves. Who waited for an answer of the one that failed gets `ActorDeadError`, unless the
+    question was still in the mail.
     """
 
-    expected_errors = (EngineError,)
+    expected_errors = ()
 
     def __init__(
         self,
         *,
+        ledger: Ledger,
         persistence: ActorRef[Any],
         spawn_session: SpawnSession,
-        max_concurrent: int,
         max_queue_size: int,
+        max_loaded: int,
+        authorize: Authorize = allow_local,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         super().__init__()
         self._persistence = persistence
         self._spawn_session = spawn_session
-        self._pool = SlotPool(max_concurrent=max_concurrent, max_queue_size=max_queue_size)
-        self._loaded: dict[str, _Loaded] = {}
+        self._state = RegistryState(
+            ledger, max_queue_size=max_queue_size, max_loaded=max_loaded, authorize=authorize, now=now
+        )
+        self._refs: dict[str, ActorRef[Any]] = {}
         self._ids: dict[ActorRef[Any], str] = {}
-        self._refusal: ErrorInfo | None = None  # why no command is taken any more
-        self._waiting_for_close: list[pykka.Future[Any]] = []
+        self._requests: dict[int, pykka.Future[Any]] = {}
+        self._last_request = 0
 
     def on_start(self) -> None:
         self.watch(self._persistence)
+        prefix = session_name("")
+        live = self.system.names(prefix)
+        for name in live:
+            ref = self.system.find(name)
+            assert ref is not None, "nobody ends while a handler runs"
+            self._adopt(name.removeprefix(prefix), ref)
+        session_ids = tuple(self._refs)
+        listeners = self.system.names(global_subscriber_name(""))
+        if session_ids:
+            _log.warning("the registry begins anew", sessions=len(session_ids))
+        self._perform(begin(self._state, session_ids, listeners, trio.current_time()))
 
-    def on_receive(self, message: RegistryCommand) -> PoolStatus | None:
-        match message:
-            case Deliver(session_id, command):
-                self._deliver(session_id, command)
-            case ReleaseSession(session_id):
-                self._release(session_id)
-            case RequestSlot(session_id, task_id, priority):
-                self._tell_session(session_id, self._pool.request(session_id, task_id, priority))
-            case ReturnSlot(session_id, task_id):
-                self._grant(self._pool.give_back(session_id, task_id))
-            case Passivate(session_id, error):
-                self._passivate(session_id, error)
-            case SetMaxConcurrent(value):
-                self._grant(self._pool.set_max_concurrent(value))
-            case GetPoolStatus():
-                return self._pool.status(loaded=len(self._loaded))
-            case CloseAll():
-                self._close_all()
-            case _:
-                assert_never(message)
-        return None
-
-    def _deliver(self, session_id: str, command: SessionCommand) -> None:
-        self._check_open()
-        loaded = self._loaded.get(session_id) or self._load(session_id)
-        if loaded.leaving or not loaded.ref.is_alive():
-            loaded.held.append((command, self.defer()))
-        else:
-            self.forward(loaded.ref, command)
-
-    def _load(self, session_id: str) -> _Loaded:
-        ref = self._spawn_session(session_id)
-        self.watch(ref)
-        loaded = self._loaded[session_id] = _Loaded(ref)
-        self._ids[ref] = session_id
-        return loaded
-
-    def _release(self, session_id: str) -> None:
-        loaded = self._loaded.get(session_id)
-        if loaded is None:
-            return
+    def on_receive(self, message: RegistryCommand) -> None:
+        request = 0
         reply = self.defer()
         if reply is not None:
-            loaded.waiting_for_end.append(reply)
-        self._let_go(loaded)
+            request = self._last_request = self._last_request + 1
+            self._requests[request] = reply
+        self._perform(decide(self._state, message, trio.current_time(), request))
 
-    def _let_go(self, loaded: _Loaded) -> None:
-        if not loaded.leaving:
-            loaded.leaving = True
-            self.send(loaded.ref, PrepareRelease())
-
-    def _passivate(self, session_id: str, error: ErrorInfo | None) -> None:
-        loaded = self._loaded[session_id]
-        loaded.leaving = True
-        loaded.failure = error
-        loaded.ref.stop(block=False)
-
-    def _close_all(self) -> None:
-        self._refusal = self._refusal or _CLOSING
-        for loaded in self._loaded.values():
-            self._let_go(loaded)
-        if self._loaded:
-            reply = self.defer()
-            if reply is not None:
-                self._waiting_for_close.append(reply)
+    @handles(_CleanUp)
+    def clean_up(self, _: _CleanUp) -> None:
+        self._perform(clean_up_by_plan(self._state, trio.current_time()))
 
     @handles(Terminated)
     def ended(self, message: Terminated) -> None:
-        if message.ref == self._persistence:
-            self._persistence_ended()
-        else:
-            self._session_ended(self._ids.pop(message.ref), message.reason)
-
-    def _persistence_ended(self) -> None:
-        _log.error("persistence ended: nothing can be stored any more")
-        self._refusal = ErrorInfo(ErrorCode.PERSISTENCE_FAILED, "the engine has lost its store")
-        for loaded in self._loaded.values():
-            self.send(loaded.ref, StoreLost(self._refusal))
+        session_id = self._ids.pop(message.ref, None)
+        if session_id is not None:
+            del self._refs[session_id]
+            self._session_ended(session_id, message.reason)
+        elif message.ref == self._persistence:
+            _log.error("persistence ended: nothing can be stored any more")
+            self._perform(persistence_ended(self._state))
+        elif message.ref.name is not None:
+            self._perform(subscriber_ended(self._state, message.ref.name))
 
     def _session_ended(self, session_id: str, reason: BaseException | None) -> None:
-        loaded = self._loaded.pop(session_id)
         if reason is not None:
             _log.error("session failed", session_id=session_id, reason=type(reason).__name__)
-            loaded.failure = ErrorInfo(ErrorCode.EXECUTION_FAILED, f"session {session_id} failed")
-        self._grant(self._pool.give_back(session_id))
-        for reply in loaded.waiting_for_end:
-            _settle(reply, loaded.failure)
-        if loaded.held:
-            self._deliver_held(session_id, loaded)
-        if not self._loaded:
-            for reply in self._waiting_for_close:
-                reply.set(None)
-            self._waiting_for_close.clear()
+        self._perform(
+            session_ended(self._state, session_id, trio.current_time(), crashed=reason is not None)
+        )
 
-    def _deliver_held(self, session_id: str, ended: _Loaded) -> None:
-        if self._refusal is not None:
-            for _, reply in ended.held:
-                if reply is not None:
-                    _settle(reply, self._refusal)
+    def _perform(self, first: Iterable[Effect]) -> None:
+        effects = deque(first)
+        while effects:
+            match effects.popleft():
+                case Forward(session_id, command, request):
+                    self._forward(session_id, command, request)
+                case TellSession(session_id, message):
+                    self.send(self._refs.get(session_id), message)
+                case Answered(request, value):
+                    self._answer(request, value)
+                case Refused(request, error):
+                    self._refuse(request, error)
+                case TellSubscribers(subscribers, message):
+                    for name in subscribers:
+                        self.send(self.system.find(name), message)
+                case Spawn(session_id, inheritance):
+                    effects.extend(self._spawn_or_end(session_id, inheritance))
+                case StopSession(session_id):
+                    self._refs[session_id].stop(block=False)
+                case WatchSubscriber(name):
+                    effects.extend(self._watch_subscriber(name))
+                case TellPersistence(message):
+                    self.send(self._persistence, message)
+                case SetCleanup(interval_seconds):
+                    self._set_cleanup(interval_seconds)
+                case _ as never:
+                    assert_never(never)
+
+    def _forward(self, session_id: str, command: SessionCommand, request: int) -> None:
+        ref = self._refs.get(session_id)
+        if ref is None or not ref.is_alive():
+            # It has failed, and the notice of that is under way: this is for its next incarnation.
+            self._perform(self._state.hold(session_id, command, request))
             return
-        next_ref = self._load(session_id).ref
-        for command, reply in ended.held:
-            self.forward(next_ref, command, reply)
+        reply = self._requests.pop(request, None)
+        if reply is None:
+            self.send(ref, command)
+        else:
+            self.forward(ref, command, reply)
 
-    def _check_open(self) -> None:
-        if self._refusal is not None:
-            raise self._refusal.to_exception()
+    def _spawn_or_end(self, session_id: str, inheritance: Inheritance) -> list[Effect]:
+        try:
+            ref = self._spawn_session(session_id, inheritance)
+        except SystemClosedError:  # under a registry that has not been told to close
+            self._state.ledger.refusal = CLOSING
+            return session_ended(self._state, session_id, trio.current_time(), crashed=False)
+        self._adopt(session_id, ref)
+        return []
 
-    def _grant(self, grants: Iterable[tuple[str, SlotGranted]]) -> None:
-        for session_id, notice in grants:
-            self._tell_session(session_id, notice)
+    def _adopt(self, session_id: str, ref: ActorRef[Any]) -> None:
+        self.watch(ref)
+        self._refs[session_id] = ref
+        self._ids[ref] = session_id
 
-    def _tell_session(self, session_id: str, notice: object) -> None:
-        loaded = self._loaded.get(session_id)
-        self.send(None if loaded is None else loaded.ref, notice)
+    def _watch_subscriber(self, name: str) -> list[Effect]:
+        ref = self.system.find(name)
+        if ref is None:
+            return subscriber_ended(self._state, name)
+        self.watch(ref)
+        return []
 
+    def _set_cleanup(self, interval_seconds: float | None) -> None:
+        if interval_seconds is None:
+            self.timers.cancel(_CleanUp)
+        else:
+            self.timers.start_periodic(_CleanUp, interval_seconds, _CleanUp())
 
-def _settle(reply: pykka.Future[Any], failure: ErrorInfo | None) -> None:
-    if failure is None:
-        reply.set(None)
-    else:
-        reply.set_exception((EngineError, failure.to_exception(), None))
+    def _answer(self, request: int, value: object) -> None:
+        reply = self._requests.pop(request, None)
+        if reply is not None:
+            reply.set(value)
 
-
-_CLOSING = ErrorInfo(ErrorCode.SESSION_INVALID, "the engine is closing: it takes no more commands")
+    def _refuse(self, request: int, error: ErrorInfo) -> None:
+        reply = self._requests.pop(request, None)
+        if reply is not None:
+            reply.set_exception((EngineError, error.to_exception(), None))

@@ -1,117 +1,135 @@
-"""Who may run now: the run slots and the queue for them. Pure."""
+"""What the registry owns."""
 
 from __future__ import annotations
 
-import heapq
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
 
-from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.registry.protocol import PoolStatus
-from actors.session.protocol import SlotGranted, SlotNotice, SlotQueued, SlotRefused
+import msgspec
 
-__all__ = ["SlotPool"]
+from actors.access import AccessRequest, Authorize, forbidden
+from actors.errors import ErrorCode, ErrorInfo
+from actors.events import PoolStatusChanged
+from actors.records import PoolStatus, SessionRuntime
+from actors.registry.crashes import CRASH_PERIOD_SECONDS, CRASHES_BORNE, CrashLog
+from actors.registry.effects import Effect, Refused
+from actors.registry.feed import GlobalFeed
+from actors.registry.ledger import Ledger
+from actors.registry.protocol import OpenChat, RegistryStatistics
+from actors.registry.rebuild import Rebuild
+from actors.registry.seats import Seats
+from actors.registry.slots import SlotPool
+from actors.session.protocol import SessionCommand
 
-GONE_KEPT = 16
-"""So many returned places may stand in the heap before it is rebuilt, and as many again as turns wait."""
+__all__ = ["CLOSING", "RegistryState"]
 
-
-class _Waiting:
-    __slots__ = ("gone", "number", "priority", "session_id", "task_id")
-
-    def __init__(self, session_id: str, task_id: str, priority: int, number: int) -> None:
-        self.session_id = session_id
-        self.task_id = task_id
-        self.priority = priority
-        self.number = number
-        self.gone = False
-
-    def __lt__(self, other: _Waiting) -> bool:
-        return (-self.priority, self.number) < (-other.priority, other.number)
+CLOSING = ErrorInfo(ErrorCode.SESSION_INVALID, "the engine is closing: it takes no more commands")
 
 
-class SlotPool:
-    """Run slots and the queue for them: larger priority first, in order of arrival inside one.
+class RegistryState:
+    """Everything that the registry knows. `ledger` is what it keeps when it fails; the rest begins anew.
 
-    A session has at most one task here, running or waiting. Every method that may free a slot returns the
-    grants that follow from it, as (session id, notice). A slot is taken once and returned once: what is not
-    there cannot be returned. No step scans all sessions, a returned place costs O(1) on average.
+    `deleting` has who waits for the end of which session, `opening` who waits for which file. `closers`
+    wait until nothing is loaded any more. `unloaded` are the registered sessions without a seat, by when
+    they left it.
     """
 
-    def __init__(self, *, max_concurrent: int, max_queue_size: int) -> None:
-        _check_at_least(1, "max_concurrent", max_concurrent)
-        _check_at_least(0, "max_queue_size", max_queue_size)
-        self._max_concurrent = max_concurrent
-        self._max_queue_size = max_queue_size
-        self._running: dict[str, str] = {}
-        self._waiting: dict[str, _Waiting] = {}
-        # All that wait, and some of those that did not want to any more: taking one out costs O(n).
-        self._heap: list[_Waiting] = []
-        self._last_number = 0
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        max_queue_size: int,
+        max_loaded: int,
+        authorize: Authorize,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.ledger = ledger
+        self.max_loaded = max_loaded
+        self.pool = SlotPool(max_concurrent=ledger.max_concurrent, max_queue_size=max_queue_size)
+        self.seats = Seats()
+        self.feed = GlobalFeed(now)
+        self.crash_log = CrashLog()
+        self.rebuild: Rebuild | None = None
+        self.unloaded: OrderedDict[str, float] = OrderedDict()
+        self.deleting: dict[str, list[int]] = {}
+        self.opening: dict[str, list[tuple[OpenChat, int]]] = {}
+        self.closers: list[int] = []
+        self.loads = 0
+        self.evictions = 0
+        self.crashes = 0
+        self._authorize = authorize
+        self._told_status: PoolStatus | None = None
 
-    def request(self, session_id: str, task_id: str, priority: int) -> SlotNotice:
-        """Take a slot, a place in the queue, or, when both are full, nothing."""
-        self._last_number += 1
-        if len(self._running) < self._max_concurrent and not self._waiting:
-            self._running[session_id] = task_id
-            return SlotGranted(task_id)
-        if len(self._waiting) < self._max_queue_size:
-            waiting = _Waiting(session_id, task_id, priority, self._last_number)
-            self._waiting[session_id] = waiting
-            heapq.heappush(self._heap, waiting)
-            return SlotQueued(task_id, waiting.number)
-        message = (
-            f"all {self._max_concurrent} run slots are taken and {len(self._waiting)} turns wait already"
+    # -- refusals --
+
+    def forbids(self, principal: str, command: object, session_id: str | None = None) -> ErrorInfo | None:
+        """Why the principal may not do this; with the session's owner and project if it is known."""
+        runtime = None if session_id is None else self.ledger.runtime(session_id)
+        request = AccessRequest(
+            principal=principal,
+            action=type(command).__name__,
+            session_id=session_id,
+            owner_id=None if runtime is None else runtime.owner_id,
+            project_id=None if runtime is None else runtime.project_id,
         )
-        return SlotRefused(task_id, ErrorInfo(ErrorCode.QUEUE_FULL, message))
+        return forbidden(self._authorize, request)
 
-    def give_back(self, session_id: str, task_id: str | None = None) -> list[tuple[str, SlotGranted]]:
-        """Free what a session has, be it a slot or a place; with `task_id`, only if it is that task's."""
-        running = self._running.get(session_id)
-        if running is not None and task_id in (None, running):
-            del self._running[session_id]
-        waiting = self._waiting.get(session_id)
-        if waiting is not None and task_id in (None, waiting.task_id):
-            del self._waiting[session_id]
-            waiting.gone = True
-            self._compact()
-        return self._grant()
-
-    def set_max_concurrent(self, value: int) -> list[tuple[str, SlotGranted]]:
-        """Change the limit. A lower one is reached as running turns end.
-
-        Raises:
-            EngineError: `INVALID_ARGUMENT` for a limit below 1.
-        """
-        _check_at_least(1, "max_concurrent", value)
-        self._max_concurrent = value
-        return self._grant()
-
-    def status(self, *, loaded: int) -> PoolStatus:
-        return PoolStatus(
-            running=len(self._running),
-            queued=len(self._waiting),
-            loaded=loaded,
-            max_concurrent=self._max_concurrent,
-            available=max(0, self._max_concurrent - len(self._running)),
-            queue_available=max(0, self._max_queue_size - len(self._waiting)),
+    def cannot_load(self, session_id: str, now: float) -> ErrorInfo | None:
+        """Why commands for this session are refused, or None."""
+        if self.ledger.refusal is not None:
+            return self.ledger.refusal
+        if session_id in self.deleting:
+            return ErrorInfo(ErrorCode.SESSION_NOT_FOUND, f"session {session_id} is being deleted")
+        seconds = self.crash_log.blocked_seconds(session_id, now)
+        if seconds is None or session_id in self.seats:
+            return None
+        return ErrorInfo(
+            ErrorCode.SESSION_INVALID,
+            f"session {session_id} failed {CRASHES_BORNE} times within {CRASH_PERIOD_SECONDS:.0f} s: "
+            f"it is not loaded for the next {seconds:.0f} s; then try again, or read what is stored of it",
+            {"retry_after_seconds": seconds},
         )
 
-    def _grant(self) -> list[tuple[str, SlotGranted]]:
-        grants: list[tuple[str, SlotGranted]] = []
-        while self._waiting and len(self._running) < self._max_concurrent:
-            waiting = heapq.heappop(self._heap)
-            if waiting.gone:
-                continue
-            del self._waiting[waiting.session_id]
-            self._running[waiting.session_id] = waiting.task_id
-            grants.append((waiting.session_id, SlotGranted(waiting.task_id)))
-        return grants
+    def hold(self, session_id: str, command: SessionCommand, request: int) -> list[Effect]:
+        """Keep a command for the next incarnation: this one is dead, and its end will be noticed."""
+        seat = self.seats.find(session_id)
+        if seat is None:
+            return [Refused(request, self.ledger.refusal or CLOSING)]  # it could not even be started
+        seat.held.append((command, request))
+        return []
 
-    def _compact(self) -> None:
-        if len(self._heap) > 2 * len(self._waiting) + GONE_KEPT:
-            self._heap = list(self._waiting.values())
-            heapq.heapify(self._heap)
+    # -- what is told --
 
+    def runtime(self, session_id: str) -> SessionRuntime:
+        """Of a known session."""
+        runtime = self.ledger.known[session_id].runtime
+        return msgspec.structs.replace(runtime, is_loaded=session_id in self.seats)
 
-def _check_at_least(least: int, name: str, value: int) -> None:
-    if value < least:
-        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value}")
+    def pool_status(self) -> PoolStatus:
+        return self.pool.status(loaded=len(self.seats))
+
+    def note_pool_status(self) -> None:
+        """From here on changes of it are told."""
+        self._told_status = self.pool.status(loaded=0)
+
+    def publish_pool_status(self) -> list[Effect]:
+        """Tell everybody, if the pool is another one than before."""
+        if not self.feed.is_wanted:
+            return []
+        status = self.pool.status(loaded=0)
+        if status == self._told_status:
+            return []
+        self._told_status = status
+        return self.feed.publish(None, PoolStatusChanged(self.pool_status()))
+
+    def statistics(self) -> RegistryStatistics:
+        return RegistryStatistics(
+            known=len(self.ledger.known),
+            loaded=len(self.seats),
+            over_cap=max(0, self.seats.staying - self.max_loaded),
+            loads=self.loads,
+            evictions=self.evictions,
+            crashes=self.crashes,
+            global_events=self.feed.seq,
+        )
