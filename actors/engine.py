@@ -1,55 +1,39 @@
-"""The composition root: from settings to a running engine, and the thin face that callers use."""
+"""The composition root: from settings to a running engine."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import pykka
+import msgspec
 import trio
 
-from actors.errors import EngineError, ErrorCode
-from actors.events import TaskOutcome
+from actors.access import Authorize, allow_local
+from actors.agents import AgentDefinition
+from actors.asker import closed_error
+from actors.engine_face import Engine
+from actors.errors import EngineError, ErrorInfo
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
-from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
-from actors.persistence.protocol import Flush, GetLatestRun, ListSessions, PutRun, ReadSession
-from actors.records import RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
-from actors.registry.protocol import (
-    REGISTRY_NAME,
-    CloseAll,
-    Deliver,
-    GetPoolStatus,
-    PoolStatus,
-    ReleaseSession,
-    SetMaxConcurrent,
-)
+from actors.registry.ledger import Ledger
+from actors.registry.protocol import REGISTRY_NAME
 from actors.session.actor import SessionActor
-from actors.session.protocol import (
-    AbortTurn,
-    CreateSession,
-    GetSnapshot,
-    NewSession,
-    ResumeTurn,
-    SessionCommand,
-    SessionSnapshot,
-    SubmitTurn,
-    Subscribe,
-    WaitTurn,
-    session_name,
-)
+from actors.session.protocol import Inheritance, session_name
+from actors.session.state import SessionEnvironment
 from actors.settings import EngineSettings
+from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
 from actors.stores.sqlite import SqliteStore
-from actors.subscription import SubscriberActor, Subscription
+from actors.tools import Tool, ToolRegistry
 from runtime import (
     ActorRef,
     ActorSystem,
@@ -59,6 +43,7 @@ from runtime import (
     open_system,
     start_system,
 )
+from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 
 __all__ = ["Engine", "EngineThread", "ModelFor", "open_engine", "start_engine"]
 
@@ -69,178 +54,8 @@ ModelFor = Callable[[str], LanguageModel]
 
 _log = get_logger("engine")
 
-EVENTS_KEPT_PER_SUBSCRIBER = 1000
-
-_LONGEST_SESSION_ID = 200
-
-
-class Engine:
-    """Many chat sessions. Made by `open_engine` or `start_engine`.
-
-    Every method sends a message and waits for its answer, in trio and in asyncio alike, in any thread; from
-    synchronous code use `EngineThread.call`. Cancelling a wait takes nothing back. All raise `EngineError`.
-    """
-
-    def __init__(
-        self,
-        system: ActorSystem,
-        registry: ActorRef[RegistryActor],
-        persistence: ActorRef[PersistenceActor],
-        http: HttpPool,
-        default_model: str,
-    ) -> None:
-        self._system = system
-        self._registry = registry
-        self._persistence = persistence
-        self._http = http
-        self._default_model = default_model
-        self._closed = False
-
-    # --- sessions -----------------------------------------------------------------------------------
-
-    async def create_session(
-        self, *, session_id: str | None = None, title: str = "", model: str = "", system_prompt: str = ""
-    ) -> SessionSnapshot:
-        """Make a session; it is durable when this returns. `CONFLICT` if the id is taken."""
-        new = NewSession(title=title, model=model or self._default_model, system_prompt=system_prompt)
-        if session_id is None:
-            session_id = str(uuid.uuid4())
-        snapshot: SessionSnapshot = await self._deliver(session_id, CreateSession(new))
-        return snapshot
-
-    async def submit_turn(self, session_id: str, text: str, *, priority: int = 0) -> str:
-        """Ask a question and return its task id as soon as it is durable; the answer streams on.
-
-        `SESSION_BUSY` while another turn is unfinished, `QUEUE_FULL` when no slot and no place is free:
-        then nothing is stored.
-        """
-        task_id: str = await self._deliver(session_id, SubmitTurn(text=text, priority=priority))
-        return task_id
-
-    async def resume_turn(self, session_id: str, *, priority: int = 0) -> str:
-        """Have the last question answered that has no complete answer. Else as `submit_turn`."""
-        task_id: str = await self._deliver(session_id, ResumeTurn(priority=priority))
-        return task_id
-
-    async def wait_turn(self, session_id: str, task_id: str) -> TaskOutcome:
-        """The outcome of a turn when it has ended and is durable, also if that was long ago."""
-        outcome: TaskOutcome = await self._deliver(session_id, WaitTurn(task_id))
-        return outcome
-
-    async def run_turn(self, session_id: str, text: str, *, priority: int = 0) -> TaskOutcome:
-        """`submit_turn`, then `wait_turn`. A failed or aborted turn is an outcome, not an exception."""
-        task_id = await self.submit_turn(session_id, text, priority=priority)
-        return await self.wait_turn(session_id, task_id)
-
-    async def abort_turn(self, session_id: str, task_id: str | None = None) -> bool:
-        """Stop the unfinished turn, or only that one. What was streamed is kept. False: there was none."""
-        aborted: bool = await self._deliver(session_id, AbortTurn(task_id))
-        return aborted
-
-    async def snapshot(self, session_id: str) -> SessionSnapshot:
-        """The session as it is now, with its visible branch."""
-        snapshot: SessionSnapshot = await self._deliver(session_id, GetSnapshot())
-        return snapshot
-
-    async def release_session(self, session_id: str) -> None:
-        """Unload a session, aborting its turn if one is unfinished.
-
-        It stays in the store, and the next command loads it again.
-        """
-        await self._ask_registry(ReleaseSession(_checked(session_id)))
-
-    @asynccontextmanager
-    async def events(self, session_id: str) -> AsyncGenerator[Subscription, None]:
-        """Follow a session: its snapshot, then every event after it.
-
-        A reader that is a thousand events behind gets `Lagged` in place of what it missed. The events end
-        when the session is unloaded or fails.
-        """
-        name = f"subscriber/{uuid.uuid4()}"
-        try:
-            subscriber = self._system.spawn_named(name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER)
-        except SystemClosedError:
-            raise _closed_error() from None
-        try:
-            snapshot: SessionSnapshot = await self._deliver(session_id, Subscribe(name))
-            yield Subscription(snapshot, subscriber)
-        finally:
-            subscriber.stop(block=False)  # the session notices
-
-    # --- the pool -----------------------------------------------------------------------------------
-
-    async def pool_status(self) -> PoolStatus:
-        status: PoolStatus = await self._ask_registry(GetPoolStatus())
-        return status
-
-    async def set_max_concurrent(self, value: int) -> None:
-        """Change how many turns run at once. Running ones are never stopped by this."""
-        await self._ask_registry(SetMaxConcurrent(value))
-
-    def traffic(self) -> TrafficStatistics:
-        """What went over HTTP so far. May be called at any time, from any thread."""
-        return self._http.statistics()
-
-    # --- the store ----------------------------------------------------------------------------------
-
-    async def list_sessions(self) -> tuple[SessionSummary, ...]:
-        """All stored sessions, the oldest first."""
-        summaries: tuple[SessionSummary, ...] = await self._ask(self._persistence, ListSessions())
-        return summaries
-
-    async def read_session(self, session_id: str) -> StoredSession:
-        """A session as it is stored, all branches, without loading it."""
-        stored: StoredSession = await self._ask(self._persistence, ReadSession(_checked(session_id)))
-        return stored
-
-    async def put_run(self, run: RunRecord) -> None:
-        """Remember a run of many sessions; durable when this returns."""
-        await self._ask(self._persistence, PutRun(run))
-
-    async def latest_run(self) -> RunRecord | None:
-        run: RunRecord | None = await self._ask(self._persistence, GetLatestRun())
-        return run
-
-    async def flush(self) -> None:
-        """Return when everything that happened before is durable."""
-        await self._ask(self._persistence, Flush())
-
-    async def close(self) -> None:
-        """Abort what runs, unload every session, flush. The engine takes no commands after it."""
-        self._closed = True
-        await self._ask_registry(CloseAll())
-        await self.flush()
-
-    # --- asking -------------------------------------------------------------------------------------
-
-    async def _deliver(self, session_id: str, command: SessionCommand) -> Any:
-        return await self._ask_registry(Deliver(_checked(session_id), command))
-
-    async def _ask_registry(self, message: Any) -> Any:
-        return await self._ask(self._registry, message)
-
-    async def _ask(self, ref: ActorRef[Any], message: Any) -> Any:
-        """Ask, and translate: an actor that ended is a failure of the engine's, and worth another try."""
-        try:
-            return await ref.ask(message, block=False)
-        except pykka.ActorDeadError as error:
-            if self._closed:
-                raise _closed_error() from None
-            raise EngineError(ErrorCode.EXECUTION_FAILED, f"no answer: {error}") from None
-
-
-def _closed_error() -> EngineError:
-    return EngineError(ErrorCode.SESSION_INVALID, "the engine is closed: it takes no more commands")
-
-
-def _checked(session_id: str) -> str:
-    """A session id that every store can keep and every terminal can show."""
-    if not session_id or len(session_id) > _LONGEST_SESSION_ID or not session_id.isprintable():
-        raise EngineError(
-            ErrorCode.INVALID_ARGUMENT,
-            f"a session id has 1 to {_LONGEST_SESSION_ID} printable characters: not {session_id[:40]!a}",
-        )
-    return session_id
+_RESTARTS_BORNE = Intensity(max_restarts=5, period_seconds=10.0)
+"""A registry that fails more often than this ends the engine: every command is refused then."""
 
 
 @asynccontextmanager
@@ -249,58 +64,69 @@ async def open_engine(
     *,
     store: Store | None = None,
     model_for: ModelFor | None = None,
+    agents: Mapping[str, AgentDefinition] | None = None,
+    tools: Iterable[Tool] = (),
+    authorize: Authorize = allow_local,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ids: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> AsyncGenerator[Engine, None]:
     """Run an engine for the time of an `async with` block in trio.
 
-    `store` and `model_for` replace what the settings name. At the end of the block, also when it is
-    cancelled, running turns are aborted, their partial answers kept, and everything is flushed.
+    `store` and `model_for` replace what the settings name. `agents` are found by their executor id,
+    `authorize` is asked before every command, `now` and `ids` are the time and the ids of everything that
+    comes to be. At the end of the block, also when it is cancelled, running turns are aborted, their
+    partial answers kept, and everything is flushed.
 
     Raises:
         EngineError: the store cannot be opened, or a setting is wrong; nothing has been started then.
     """
     settings = settings or EngineSettings()
+    parts = _Parts(
+        settings=settings,
+        store=store,
+        model_for=model_for,
+        agents=agents or {},
+        tools=ToolRegistry(tools),
+        authorize=authorize,
+        now=now,
+        ids=ids,
+    )
     async with (
         open_system(shutdown_budget_seconds=settings.shutdown_budget_seconds) as system,
-        _engine_on(system, settings, store, model_for) as engine,
+        _engine_on(system, parts) as engine,
     ):
         yield engine
 
 
+class _Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is made of."""
+
+    settings: EngineSettings
+    store: Store | None
+    model_for: ModelFor | None
+    agents: Mapping[str, AgentDefinition]
+    tools: ToolRegistry
+    authorize: Authorize
+    now: Callable[[], datetime]
+    ids: Callable[[], str]
+
+
 @asynccontextmanager
-async def _engine_on(
-    system: ActorSystem, settings: EngineSettings, store: Store | None, model_for: ModelFor | None
-) -> AsyncGenerator[Engine, None]:
+async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engine, None]:
+    settings = parts.settings
     async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
-        find_model = model_for or _models_of(settings, http)
-        if model_for is None:
+        find_model = parts.model_for or _models_of(settings, http)
+        if parts.model_for is None:
             find_model(settings.model)  # a wrong one is told before there is a store for it
-        opened = await _open_store(settings.store) if store is None else store
+        store = await _open_store(settings, parts.ids) if parts.store is None else parts.store
         persistence = system.spawn_named(
             "persistence",
             PersistenceActor,
-            opened,
+            store,
             throttle_seconds=settings.persist_throttle_seconds,
         )
-
-        def spawn_session(session_id: str) -> ActorRef[Any]:
-            return system.spawn_named(
-                session_name(session_id),
-                SessionActor,
-                session_id,
-                registry=registry,
-                persistence=persistence,
-                model_for=find_model,
-            )
-
-        registry = system.spawn_named(
-            REGISTRY_NAME,
-            RegistryActor,
-            persistence=persistence,
-            spawn_session=spawn_session,
-            max_concurrent=settings.max_concurrent,
-            max_queue_size=settings.max_queue_size,
-        )
-        engine = Engine(system, registry, persistence, http, settings.model)
+        registry = await _start_registry(system, parts, find_model, persistence)
+        engine = Engine(system, registry, persistence, http, settings, parts.authorize, parts.ids)
         try:
             yield engine
         finally:
@@ -310,6 +136,61 @@ async def _engine_on(
                 _log.warning("the engine did not close in time", seconds=settings.shutdown_budget_seconds)
 
 
+async def _start_registry(
+    system: ActorSystem, parts: _Parts, find_model: ModelFor, persistence: ActorRef[PersistenceActor]
+) -> ActorRef[RegistryActor]:
+    """Under a supervisor, which brings it back with its ref and its mail when it fails."""
+    environment = SessionEnvironment(
+        new_id=parts.ids,
+        check_model=_check_of(find_model),
+        find_agent=parts.agents.get,
+        tools=parts.tools,
+        authorize=parts.authorize,
+    )
+
+    def spawn_session(session_id: str, inheritance: Inheritance) -> ActorRef[Any]:
+        return system.spawn_named(
+            session_name(session_id),
+            SessionActor,
+            session_id,
+            registry=registry,
+            persistence=persistence,
+            environment=environment,
+            model_for=find_model,
+            inheritance=inheritance,
+            now=parts.now,
+        )
+
+    ledger = Ledger(max_concurrent=parts.settings.max_concurrent)
+
+    def make_registry() -> RegistryActor:
+        return RegistryActor(
+            ledger=ledger,
+            persistence=persistence,
+            spawn_session=spawn_session,
+            max_queue_size=parts.settings.max_queue_size,
+            max_loaded=parts.settings.max_loaded,
+            authorize=parts.authorize,
+            now=parts.now,
+        )
+
+    spec = ChildSpec(REGISTRY_NAME, make_registry, registered_name=REGISTRY_NAME)
+    supervisor = system.spawn(Supervisor, [spec], intensity=_RESTARTS_BORNE)
+    registry: ActorRef[RegistryActor] = await supervisor.ask(FindChild(REGISTRY_NAME), block=False)
+    return registry
+
+
+def _check_of(find_model: ModelFor) -> Callable[[str], ErrorInfo | None]:
+    def check_model(name: str) -> ErrorInfo | None:
+        try:
+            find_model(name)
+        except EngineError as error:
+            return error.info
+        return None
+
+    return check_model
+
+
 async def _close(engine: Engine) -> None:
     try:
         await engine.close()
@@ -317,10 +198,13 @@ async def _close(engine: Engine) -> None:
         _log.error("the engine did not close in order", reason=error.message)
 
 
-async def _open_store(path: str | None) -> Store:
-    if path is None:
-        return MemoryStore()
-    return await trio.to_thread.run_sync(SqliteStore.open, Path(path))
+async def _open_store(settings: EngineSettings, ids: Callable[[], str]) -> Store:
+    main: Store = MemoryStore()
+    if settings.store is not None:
+        main = await trio.to_thread.run_sync(SqliteStore.open, Path(settings.store))
+    if not settings.project_roots:
+        return main
+    return FileFirstStore(main, ChatFileStore(settings.project_roots, new_id=ids))
 
 
 def _models_of(settings: EngineSettings, http: HttpPool) -> ModelFor:
@@ -350,7 +234,7 @@ class EngineThread:
         try:
             return self._thread.call(function, *args)
         except SystemClosedError:
-            raise _closed_error() from None
+            raise closed_error() from None
 
     def stop(self) -> None:
         """Close the engine in order and end its thread. Idempotent."""
@@ -372,14 +256,29 @@ def start_engine(
     *,
     store: Store | None = None,
     model_for: ModelFor | None = None,
+    agents: Mapping[str, AgentDefinition] | None = None,
+    tools: Iterable[Tool] = (),
+    authorize: Authorize = allow_local,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ids: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> EngineThread:
     """Start an engine in a background thread. Arguments and errors as for `open_engine`."""
     settings = settings or EngineSettings()
+    parts = _Parts(
+        settings=settings,
+        store=store,
+        model_for=model_for,
+        agents=agents or {},
+        tools=ToolRegistry(tools),
+        authorize=authorize,
+        now=now,
+        ids=ids,
+    )
     thread = start_system(shutdown_budget_seconds=settings.shutdown_budget_seconds)
     stack = AsyncExitStack()
 
     async def enter() -> Engine:
-        return await stack.enter_async_context(_engine_on(thread.system, settings, store, model_for))
+        return await stack.enter_async_context(_engine_on(thread.system, parts))
 
     try:
         engine = thread.call(enter)

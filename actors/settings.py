@@ -23,6 +23,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     - `base_url`, `wire`: replace what is known of the provider.
     - `api_keys`: by provider name.
     - `max_concurrent`: how many turns run at once; `max_queue_size`: how many more may wait for a slot.
+    - `max_loaded`: beyond it the session that was used longest ago is unloaded. Those with a turn never
+      are: the number is exceeded while so many are in use.
+    - `session_idle_seconds`, `cleanup_interval_seconds`: what the automatic cleanup goes by, once started.
+    - `project_roots`: the folders in which chat files may be; without one there are none.
     - `persist_throttle_seconds`: streamed text is at most so old on disk.
     - `silence_timeout_seconds`: a model that says nothing for so long has failed.
     - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled; only a store that hangs
@@ -39,6 +43,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     api_keys: Mapping[str, str] = {}
     max_concurrent: int = 3
     max_queue_size: int = 10
+    max_loaded: int = 10
+    session_idle_seconds: float = 1800.0
+    cleanup_interval_seconds: float = 300.0
+    project_roots: tuple[str, ...] = ()
     persist_throttle_seconds: float = 0.5
     silence_timeout_seconds: float = 60.0
     shutdown_budget_seconds: float = 10.0
@@ -47,6 +55,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name, least in (
             ("max_concurrent", 1),
             ("max_queue_size", 0),
+            ("max_loaded", 1),
+            ("session_idle_seconds", 0),
             ("persist_throttle_seconds", 0),
             ("silence_timeout_seconds", 0),
             ("shutdown_budget_seconds", 0),
@@ -56,6 +66,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
                     ErrorCode.INVALID_ARGUMENT,
                     f"{name} must be at least {least}, not {getattr(self, name)}",
                 )
+        if not self.cleanup_interval_seconds > 0:
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"cleanup_interval_seconds must be more than 0, not {self.cleanup_interval_seconds}",
+            )
 
     def model_for(self, name: str, http: HttpPool) -> LanguageModel:
         """The model `provider:model` at the endpoint, and with the key, that these settings name.

@@ -1,100 +1,190 @@
-"""Subscribing to a session's events from outside the actors."""
+"""Subscribing to events from outside the actors."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Generic, Self, TypeAlias, TypeVar, cast
 
 import msgspec
 import pykka
 
-from actors.events import Event, Lagged
-from actors.session.protocol import EventPublished, SessionSnapshot, SubscriptionEnded
-from runtime import ActorRef, Reply, TrioActor, handles
+from actors.errors import ErrorCode, ErrorInfo
+from actors.events import Event, GlobalEvent, Lagged
+from actors.session.protocol import (
+    Cursor,
+    EventPublished,
+    EventsLost,
+    SessionSnapshot,
+    SubscriptionEnded,
+    SubscriptionStarted,
+)
+from runtime import ActorRef, Reply, Terminated, TrioActor, handles
 
-__all__ = ["SubscriberActor", "Subscription"]
+__all__ = ["GlobalSubscription", "SubscriberActor", "Subscription"]
 
-Item: TypeAlias = Event | Lagged
+E = TypeVar("E", Event, GlobalEvent)
+
+Item: TypeAlias = Event | GlobalEvent | Lagged
 
 
 class _TakeEvents(msgspec.Struct, frozen=True, tag=True):
-    """Answered with a tuple of what has come, at once or when something comes; empty at the end."""
+    """Answered with `_Taken`, at once or when something comes."""
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """What has come, in order; nothing is the end, because of `error` if there is one."""
+
+    items: tuple[Item, ...]
+    error: ErrorInfo | None = None
 
 
 class SubscriberActor(TrioActor):
-    """The address to which a session tells its events: a bounded queue in front of one reader.
+    """The address to which events are told: a bounded queue in front of one reader.
 
-    When the reader does not keep up, what does not fit is left out, and a `Lagged` says how much.
+    When the reader does not keep up, what does not fit is left out, and a `Lagged` says how much. Without
+    the actor `source` no more events can come, and they end.
     """
 
-    def __init__(self, *, limit: int) -> None:
+    def __init__(self, *, limit: int, source: ActorRef[Any]) -> None:
         super().__init__()
         self._limit = limit
+        self._source = source
         self._queue: deque[Item] = deque()
         self._missed = 0
-        self._ended = False
+        self._end: _Taken | None = None
         self._reader: pykka.Future[Any] | None = None
+
+    def on_start(self) -> None:
+        self.watch(self._source)
 
     @handles(EventPublished)
     def published(self, message: EventPublished) -> None:
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.set((message.event,))
-        elif len(self._queue) < self._limit and not self._missed:
-            self._queue.append(message.event)
-        else:
-            self._missed += 1
+        self._add(message.event)
+
+    @handles(EventsLost)
+    def lost(self, message: EventsLost) -> None:
+        self._add(message.lagged)
 
     @handles(SubscriptionEnded)
-    def ended(self, _: SubscriptionEnded) -> None:
-        self._ended = True
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.set(())
+    def ended(self, message: SubscriptionEnded) -> None:
+        if self._end is None:
+            self._end = _Taken((), message.error)
+            self._answer(self._end)
+
+    @handles(Terminated)
+    def source_ended(self, _: Terminated) -> None:
+        error = ErrorInfo(ErrorCode.EXECUTION_FAILED, "the engine's registry failed: no more events come")
+        self.ended(SubscriptionEnded(error))
 
     @handles(_TakeEvents)
-    def take(self, _: _TakeEvents) -> tuple[Item, ...] | None:
+    def take(self, _: _TakeEvents) -> _Taken | None:
         if self._missed:
             self._queue.append(Lagged(self._missed))
             self._missed = 0
-        if self._queue or self._ended:
+        if self._queue:
             taken = tuple(self._queue)
             self._queue.clear()
-            return taken
+            return _Taken(taken)
+        if self._end is not None:
+            return self._end
         self._reader = self.defer()
         return None
 
+    def _add(self, item: Item) -> None:
+        if self._answer(_Taken((item,))):
+            return
+        if len(self._queue) < self._limit and not self._missed:
+            self._queue.append(item)
+        elif not isinstance(item, Lagged):
+            self._missed += 1
 
-class Subscription:
-    """An async iterator over a session's events, from `snapshot` on, for trio and asyncio.
+    def _answer(self, taken: _Taken) -> bool:
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return False
+        reader.set(taken)
+        return True
 
-    For one reader. It ends when the session is unloaded or fails. Leaving it stops nothing but itself: the
-    session runs on. Cancelling a wait loses no event.
+
+class _Reading(Generic[E]):
+    """An async iterator over events, for one reader, in trio and in asyncio.
+
+    Leaving it stops nothing but itself. Cancelling a wait loses no event.
     """
 
-    def __init__(self, snapshot: SessionSnapshot, subscriber: ActorRef[SubscriberActor]) -> None:
-        self.snapshot = snapshot
+    def __init__(self, subscriber: ActorRef[SubscriberActor], first: Iterable[E] = ()) -> None:
         self._subscriber = subscriber
-        self._taken: deque[Item] = deque()
+        self._items: deque[E | Lagged] = deque(first)
         # Kept over a cancelled wait: the events that it is answered with are told only once.
         self._asked: Reply[Any] | None = None
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Item:
-        if not self._taken:
-            self._taken.extend(await self._take())
-        if not self._taken:
-            raise StopAsyncIteration
-        return self._taken.popleft()
+    async def __anext__(self) -> E | Lagged:
+        while not self._items:
+            await self._take()
+        return self._items.popleft()
 
-    async def _take(self) -> tuple[Item, ...]:
+    async def _take(self) -> None:
+        """
+        Raises:
+            StopAsyncIteration, EngineError: nothing more comes.
+        """
         if self._asked is None:
             self._asked = self._subscriber.ask(_TakeEvents(), block=False)
         try:
-            items: tuple[Item, ...] = await self._asked
+            taken: _Taken = await self._asked
         except pykka.ActorDeadError:
-            items = ()
+            taken = _Taken(())
         self._asked = None
-        return items
+        if not taken.items:
+            if taken.error is not None:
+                raise taken.error.to_exception()
+            raise StopAsyncIteration
+        news = [item for item in taken.items if self._is_news(item)]
+        self._items.extend(cast("list[E | Lagged]", news))  # whoever made it subscribed to these
+
+    def _is_news(self, item: Item) -> bool:  # noqa: ARG002 - for those who know better
+        return True
+
+
+class Subscription(_Reading[Event]):
+    """The events of one session: from `snapshot` on, or after the cursor, when that is None.
+
+    They go on when the session is unloaded and loaded again; after a crash there is a `Lagged` in their
+    place: take a snapshot then. They end when the session is deleted or the engine closes, and with an
+    `EngineError` when the session cannot be loaded any more.
+    """
+
+    def __init__(
+        self, started: SubscriptionStarted, after: Cursor | None, subscriber: ActorRef[SubscriberActor]
+    ) -> None:
+        super().__init__(subscriber, started.missed)
+        self.snapshot: SessionSnapshot | None = started.snapshot
+        self._after = _beginning(started, after)
+
+    def _is_news(self, item: Item) -> bool:
+        # One that subscribes while the session is loaded again may be told what its snapshot has already.
+        return not isinstance(item, Event) or (item.epoch, item.seq) > self._after
+
+
+def _beginning(started: SubscriptionStarted, after: Cursor | None) -> tuple[int, int]:
+    if started.snapshot is not None:
+        return started.snapshot.epoch, started.snapshot.seq
+    if started.missed:
+        return started.missed[-1].epoch, started.missed[-1].seq
+    assert after is not None, "a subscription begins with a snapshot or after a cursor"
+    return after.epoch, after.seq
+
+
+class GlobalSubscription(_Reading[GlobalEvent]):
+    """The events about all sessions, from the one after `seq` on.
+
+    A registry that failed and is back begins anew with number 1, which is `ActorRestarted`.
+    """
+
+    def __init__(self, seq: int, subscriber: ActorRef[SubscriberActor]) -> None:
+        super().__init__(subscriber)
+        self.seq = seq

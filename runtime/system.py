@@ -41,7 +41,7 @@ A = TypeVar("A", bound="TrioActor")
 class ActorSystem:
     """A set of actors on one trio thread. Made by `open_system` or `start_system`.
 
-    `spawn`, `spawn_named` and `find` may be called from any thread; `stop` from trio.
+    `spawn`, `spawn_named`, `find` and `names` may be called from any thread; `stop` from trio.
     """
 
     def __init__(
@@ -120,6 +120,10 @@ class ActorSystem:
         """The actor with this name, if there is one."""
         cell = self._names.get(name)
         return None if cell is None else cell.ref
+
+    def names(self, prefix: str) -> tuple[str, ...]:
+        """The names that `find` knows now and that begin so, the oldest first. Looks at all names."""
+        return tuple(name for name in tuple(self._names) if name.startswith(prefix))
 
     @property
     def dead_letters(self) -> int:

@@ -103,7 +103,12 @@ def run(arguments: argparse.Namespace) -> int:
         TurnLog.check(arguments.output)
     max_concurrent = min(arguments.max_concurrent or _MOST_AT_ONCE_BY_DEFAULT, len(plan.sessions))
     require_open_files(max_concurrent)
-    settings = msgspec.structs.replace(settings, model=plan.run.model, max_concurrent=max_concurrent)
+    settings = msgspec.structs.replace(
+        settings,
+        model=plan.run.model,
+        max_concurrent=max_concurrent,
+        max_loaded=max(settings.max_loaded, max_concurrent),  # it unloads them itself
+    )
     tune_process()
     signals = RunSignals()
     crew = trio.run(_run, arguments, plan, settings, signals)

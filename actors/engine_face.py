@@ -1,0 +1,184 @@
+"""The thin face of an engine that callers use."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from actors.access import LOCAL, AccessRequest, Authorize
+from actors.asker import checked_id, closed_error
+from actors.models.http import HttpPool
+from actors.models.traffic import TrafficStatistics
+from actors.persistence.actor import PersistenceActor
+from actors.persistence.protocol import Flush, GetLatestRun, ListSessions, PutRun, ReadSession
+from actors.records import RunRecord, SessionSummary, StoredSession
+from actors.registry.actor import RegistryActor
+from actors.registry.protocol import CloseAll, SubscribeAll, global_subscriber_name
+from actors.registry_commands import RegistryCommands
+from actors.session.protocol import (
+    CreateSession,
+    Cursor,
+    NewSession,
+    SessionSnapshot,
+    Subscribe,
+    SubscriptionStarted,
+)
+from actors.session_commands import SessionCommands
+from actors.settings import EngineSettings
+from actors.subscription import GlobalSubscription, SubscriberActor, Subscription
+from runtime import ActorRef, ActorSystem, SystemClosedError
+
+__all__ = ["Engine"]
+
+EVENTS_KEPT_PER_SUBSCRIBER = 1000
+
+
+class Engine(SessionCommands, RegistryCommands):
+    """Many chat sessions. Made by `open_engine` or `start_engine`.
+
+    Every method sends a message and waits for its answer, in trio and in asyncio alike, in any thread; from
+    synchronous code use `EngineThread.call`. Cancelling a wait takes nothing back. All raise `EngineError`.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        registry: ActorRef[RegistryActor],
+        persistence: ActorRef[PersistenceActor],
+        http: HttpPool,
+        settings: EngineSettings,
+        authorize: Authorize,
+        ids: Callable[[], str],
+    ) -> None:
+        super().__init__(registry, persistence, authorize)
+        self._system = system
+        self._http = http
+        self._settings = settings
+        self._ids = ids
+
+    # --- sessions -----------------------------------------------------------------------------------
+
+    async def create_session(
+        self,
+        new: NewSession | None = None,
+        *,
+        session_id: str | None = None,
+        title: str = "",
+        model: str = "",
+        system_prompt: str = "",
+        principal: str = LOCAL,
+    ) -> SessionSnapshot:
+        """Make a session; it is durable when this returns. `CONFLICT` if the id is taken.
+
+        `new` says everything that a session can begin with; without it there are the arguments for what is
+        said most often.
+        """
+        if new is None:
+            new = NewSession(title=title, model=model, system_prompt=system_prompt)
+        if not new.model:
+            new = msgspec.structs.replace(new, model=self._settings.model)
+        if session_id is None:
+            session_id = self._ids()
+        snapshot: SessionSnapshot = await self._deliver(session_id, CreateSession(new, principal))
+        return snapshot
+
+    @asynccontextmanager
+    async def events(
+        self, session_id: str, after: Cursor | None = None, *, principal: str = LOCAL
+    ) -> AsyncGenerator[Subscription, None]:
+        """Follow a session: its snapshot, then every event after it.
+
+        With `after`, and if the events since then are still there, these come first, and there is no
+        snapshot. A reader that is a thousand events behind gets `Lagged` in place of what it missed.
+        """
+        name = f"subscriber/{uuid.uuid4()}"
+        subscriber = self._subscriber(name)
+        try:
+            started: SubscriptionStarted = await self._deliver(
+                session_id, Subscribe(name, after, principal)
+            )
+            yield Subscription(started, after, subscriber)
+        finally:
+            subscriber.stop(block=False)  # the registry notices
+
+    @asynccontextmanager
+    async def global_events(self, *, principal: str = LOCAL) -> AsyncGenerator[GlobalSubscription, None]:
+        """Follow all sessions: who comes and goes, every status, the pool. Who may, may see all of them."""
+        name = global_subscriber_name(str(uuid.uuid4()))
+        subscriber = self._subscriber(name)
+        try:
+            seq: int = await self._ask_registry(SubscribeAll(name, principal))
+            yield GlobalSubscription(seq, subscriber)
+        finally:
+            subscriber.stop(block=False)
+
+    def _subscriber(self, name: str) -> ActorRef[SubscriberActor]:
+        try:
+            return self._system.spawn_named(
+                name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER, source=self._registry
+            )
+        except SystemClosedError:
+            raise closed_error() from None
+
+    def traffic(self) -> TrafficStatistics:
+        """What went over HTTP so far. May be called at any time, from any thread."""
+        return self._http.statistics()
+
+    # --- the store ----------------------------------------------------------------------------------
+
+    async def list_sessions(self, *, principal: str = LOCAL) -> tuple[SessionSummary, ...]:
+        """All stored sessions that the principal may see, the oldest first."""
+        summaries: tuple[SessionSummary, ...] = await self._ask_persistence(ListSessions())
+        return tuple(
+            summary
+            for summary in summaries
+            if self._permits(
+                AccessRequest(
+                    principal=principal,
+                    action=ListSessions.__name__,
+                    session_id=summary.session_id,
+                    owner_id=summary.owner_id,
+                    project_id=summary.project_id,
+                )
+            )
+        )
+
+    async def read_session(self, session_id: str, *, principal: str = LOCAL) -> StoredSession:
+        """A session as it is stored, all branches, without loading it."""
+        stored: StoredSession = await self._ask_persistence(ReadSession(checked_id(session_id)))
+        self._require(
+            AccessRequest(
+                principal=principal,
+                action=ReadSession.__name__,
+                session_id=session_id,
+                owner_id=stored.record.owner_id,
+                project_id=stored.record.project_id,
+            )
+        )
+        return stored
+
+    async def put_run(self, run: RunRecord, *, principal: str = LOCAL) -> None:
+        """Remember a run of many sessions; durable when this returns."""
+        self._require(AccessRequest(principal=principal, action=PutRun.__name__))
+        await self._ask_persistence(PutRun(run))
+
+    async def latest_run(self, *, principal: str = LOCAL) -> RunRecord | None:
+        self._require(AccessRequest(principal=principal, action=GetLatestRun.__name__))
+        run: RunRecord | None = await self._ask_persistence(GetLatestRun())
+        return run
+
+    async def flush(self) -> None:
+        """Return when everything that happened before is durable."""
+        await self._ask_persistence(Flush())
+
+    async def close(self) -> None:
+        """Abort what runs, unload every session, flush. The engine takes no commands after it.
+
+        Not a matter of access: whoever has the engine may end it.
+        """
+        self._closed = True
+        await self._ask_registry(CloseAll())
+        await self.flush()
