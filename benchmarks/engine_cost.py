@@ -1,12 +1,8 @@
 """What does the engine cost per streamed event, over a bare httpx loop that reads the same streams?
 
-Every variant reads the same answers from the same simulated endpoint, in a process of its own:
-
-- `bare`: trio, httpx, httpx-sse and msgspec in a loop, as an expert would write it: a client per session,
-  so that httpx's pool, which walks all of its connections on every open and close, has only one to walk;
-- `naive`: the same loop over one client for all sessions, without limits, as most people would write it;
-- `wire`: the engine's HTTP pool and model, without actors: what of the difference is the wire's;
-- `engine`: `open_engine` with a SQLite store on disk: sessions, events, durable answers.
+Every variant of `benchmarks.clients` reads the same answers from one simulated endpoint, in a process of
+its own: `bare`, an httpx loop as an expert would write it; `naive`, as most people would; `wire`, the
+engine's HTTP pool and model, without actors; `engine`, with a SQLite store on disk.
 
 Each is measured side by side with `bare`: both at once, on the same core, so that whatever else the machine
 does meets both alike. One after the other, their costs differ more by that than by what they do.
@@ -19,43 +15,30 @@ the quantity; absolute times depend on the machine.
 from __future__ import annotations
 
 import argparse
-import functools
-import os
-import platform
-import resource
-import ssl
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 
 import httpx
 import msgspec
 import trio
-from httpx_sse import EventSource
 
-from actors.answer import AnswerBuilder
 from actors.cli.limits import raise_open_files_limit, tune_process
-from actors.conversation import Message, Role, Text
-from actors.engine import open_engine
-from actors.models.base import ModelRequest
-from actors.models.http import HttpPool
-from actors.models.openai_chat import OpenAIChatModel
-from actors.models.traffic import Traffic, TrafficStatistics
-from actors.records import SessionStatus
-from actors.settings import EngineSettings
-from actors.upstream.process import UpstreamProcess, open_upstream_process
+from actors.upstream.process import UpstreamProcess
 from actors.upstream.settings import UpstreamSettings
 from actors.upstream.traffic import UpstreamStatistics
+from benchmarks.clients import TURNS, VARIANTS, Load, Tally
+from benchmarks.setting import (
+    Setting,
+    cpu_seconds,
+    open_endpoint,
+    pin_to_client_core,
+    run_child,
+    setting,
+    show_setting,
+)
 
 TARGET_RATIO = 1.25
-TURNS = 2
-MODEL = "greenroom-sim"
 BIAS = (
     "for the bare loop: it keeps nothing, publishes nothing, cannot be stopped and handles no error",
     "for the engine: nobody subscribes to its sessions; bursts reach its actors and its store in batches",
@@ -64,201 +47,6 @@ BIAS = (
     "for the slower of two: when the other has ended, it has the core to itself",
     "for neither: all on loopback, interpreters tuned alike, the endpoint on another core if there is one",
 )
-_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-CORES = len(_CORES) or os.cpu_count() or 1
-_TIMEOUT_SECONDS = 60.0
-
-
-# --- what a variant is given, and what it gives back ------------------------------------------------
-
-
-class Load(msgspec.Struct, frozen=True):
-    """What every variant has to do: ask `sessions` sessions `turns` questions each, all at once."""
-
-    base_url: str
-    sessions: int
-    turns: int = TURNS
-
-
-class Tally:
-    """What came of it. `characters` are those of the complete answers.
-
-    `traffic` counts what was received, also while it runs; its events include `[DONE]`.
-    """
-
-    def __init__(self) -> None:
-        self.traffic: Callable[[], TrafficStatistics] = Traffic().statistics
-        self.answers = 0
-        self.characters = 0
-
-    def add(self, answer: str) -> None:
-        self.answers += 1
-        self.characters += len(answer)
-
-
-Variant = Callable[[Load, Tally], Awaitable[None]]
-
-
-def question(session: int, turn: int) -> str:
-    return f"question {turn} of session {session}"
-
-
-# --- the bare loops ---------------------------------------------------------------------------------
-
-
-class _Delta(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: _Delta
-    finish_reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Chunk(msgspec.Struct):
-    choices: list[_Choice]
-    usage: _Usage | None = None
-
-
-_chunk_decoder = msgspec.json.Decoder(_Chunk)
-
-
-def _client(keep_alive: int | None) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        verify=_ssl_context(),
-        timeout=_TIMEOUT_SECONDS,
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=keep_alive),
-        trust_env=False,
-    )
-
-
-@functools.cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpx.create_ssl_context()
-
-
-async def bare(load: Load, tally: Tally) -> None:
-    traffic = Traffic()
-    tally.traffic = traffic.statistics
-
-    async def session(number: int) -> None:
-        async with _client(1) as client:
-            await _converse(client, load, number, tally, traffic)
-
-    async with trio.open_nursery() as nursery:
-        for number in range(load.sessions):
-            nursery.start_soon(session, number)
-
-
-async def naive(load: Load, tally: Tally) -> None:
-    traffic = Traffic()
-    tally.traffic = traffic.statistics
-    async with _client(None) as client, trio.open_nursery() as nursery:
-        for number in range(load.sessions):
-            nursery.start_soon(_converse, client, load, number, tally, traffic)
-
-
-async def _converse(
-    client: httpx.AsyncClient, load: Load, number: int, tally: Tally, traffic: Traffic
-) -> None:
-    messages: list[dict[str, str]] = []
-    for turn in range(load.turns):
-        messages.append({"role": "user", "content": question(number, turn)})
-        body = {
-            "model": MODEL,
-            "messages": messages,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        async with client.stream(
-            "POST",
-            load.base_url + "/chat/completions",
-            content=msgspec.json.encode(body),
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-        ) as response:
-            response.raise_for_status()
-            traffic.running += 1
-            answer = await _read(response, traffic)
-            traffic.running -= 1
-        tally.add(answer)
-        messages.append({"role": "assistant", "content": answer})
-
-
-async def _read(response: httpx.Response, traffic: Traffic) -> str:
-    pieces: list[str] = []
-    async for event in EventSource(response).aiter_sse():
-        traffic.events += 1
-        if event.data == "[DONE]":
-            continue
-        choices = _chunk_decoder.decode(event.data).choices
-        pieces += [choice.delta.content for choice in choices if choice.delta.content]
-    return "".join(pieces)
-
-
-# --- ours -------------------------------------------------------------------------------------------
-
-
-async def wire(load: Load, tally: Tally) -> None:
-    async with HttpPool() as http:
-        tally.traffic = http.statistics
-        model = OpenAIChatModel(MODEL, MODEL, base_url=load.base_url, http=http)
-
-        async def session(number: int) -> None:
-            messages: list[Message] = []
-            for turn in range(load.turns):
-                messages.append(_message(messages, Role.USER, question(number, turn)))
-                builder = AnswerBuilder()
-                await model.stream(ModelRequest(messages=tuple(messages)), builder.add)
-                answer = builder.build().text
-                tally.add(answer)
-                messages.append(_message(messages, Role.ASSISTANT, answer))
-
-        async with trio.open_nursery() as nursery:
-            for number in range(load.sessions):
-                nursery.start_soon(session, number)
-
-
-def _message(before: list[Message], role: Role, text: str) -> Message:
-    return Message(
-        message_id=str(len(before)),
-        parent_id=before[-1].message_id if before else None,
-        role=role,
-        content=Text(text),
-        created_at=datetime.now(UTC),
-    )
-
-
-async def engine(load: Load, tally: Tally) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        settings = EngineSettings(
-            store=str(Path(folder, "greenroom.db")),
-            model=f"openai:{MODEL}",
-            base_url=load.base_url,
-            max_concurrent=load.sessions,
-        )
-        async with open_engine(settings) as opened:
-            tally.traffic = opened.traffic
-
-            async def session(number: int) -> None:
-                session_id = f"session-{number}"
-                await opened.create_session(session_id=session_id)
-                for turn in range(load.turns):
-                    outcome = await opened.run_turn(session_id, question(number, turn))
-                    if outcome.status is SessionStatus.COMPLETED:
-                        tally.add(outcome.answer)
-
-            async with trio.open_nursery() as nursery:
-                for number in range(load.sessions):
-                    nursery.start_soon(session, number)
-
-
-VARIANTS: dict[str, Variant] = {"bare": bare, "naive": naive, "wire": wire, "engine": engine}
-
 
 # --- a process that runs one variant ----------------------------------------------------------------
 
@@ -283,43 +71,16 @@ def run_variant(name: str, load: Load) -> Cost:
     """Run a variant in this process, which is to do nothing else."""
     tally = Tally()
     tune_process()
-    cpu_before, began = _cpu_seconds(), time.perf_counter()
+    cpu_before, began = cpu_seconds(), time.perf_counter()
     trio.run(VARIANTS[name], load, tally)
     return Cost(
         variant=name,
         events=tally.traffic().events,
         answers=tally.answers,
         characters=tally.characters,
-        cpu_seconds=_cpu_seconds() - cpu_before,
+        cpu_seconds=cpu_seconds() - cpu_before,
         wall_seconds=time.perf_counter() - began,
     )
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-async def run_child(module: str, *arguments: str) -> bytes:
-    """Run a module of this folder in a process of its own, and give what it prints."""
-    done = await trio.run_process(
-        [sys.executable, "-m", module, *arguments], capture_stdout=True, cwd=Path(__file__).parent.parent
-    )
-    return done.stdout
-
-
-def pin_to_client_core() -> None:
-    if len(_CORES) > 1:
-        os.sched_setaffinity(0, {_CORES[-1]})
-
-
-@asynccontextmanager
-async def open_endpoint(settings: UpstreamSettings) -> AsyncGenerator[UpstreamProcess, None]:
-    """The simulated endpoint on another core than the clients."""
-    async with open_upstream_process(settings) as endpoint:
-        if len(_CORES) > 1:
-            os.sched_setaffinity(endpoint.pid, {_CORES[0]})
-        yield endpoint
 
 
 # --- the comparison ---------------------------------------------------------------------------------
@@ -353,10 +114,9 @@ class Size(msgspec.Struct, frozen=True):
 
 
 SIZES = (
-    Size(sessions=100, tokens=80, tokens_per_second=20, rounds=2),
+    Size(sessions=100, tokens=80, tokens_per_second=20, rounds=3),
     Size(sessions=500, tokens=36, tokens_per_second=6, rounds=2),
-    Size(sessions=500, tokens=20, tokens_per_second=6, rounds=1, variants=("naive",)),
-    Size(sessions=2_000, tokens=20, tokens_per_second=2, rounds=1),
+    Size(sessions=100, tokens=40, tokens_per_second=20, rounds=1, variants=("naive",)),
 )
 QUICK = (
     Size(sessions=20, tokens=20, tokens_per_second=50, rounds=1, variants=("naive", "wire", "engine")),
@@ -385,13 +145,7 @@ class Row(msgspec.Struct, frozen=True):
     ideal_seconds: float
 
 
-class Report(msgspec.Struct, frozen=True):
-    question: str
-    python: str
-    machine: str
-    cores: int
-    versions: dict[str, str]
-    bias: tuple[str, ...]
+class Report(Setting, frozen=True, kw_only=True):
     turns: int
     target_ratio: float
     rows: list[Row]
@@ -455,7 +209,7 @@ async def _run_pair(name: str, load: Load, size: Size, endpoint: UpstreamProcess
 
 
 async def _statistics(endpoint: UpstreamProcess) -> UpstreamStatistics:
-    async with _client(0) as client:
+    async with httpx.AsyncClient(trust_env=False) as client:
         reply = await client.get(endpoint.base_url.removesuffix("/v1") + "/statistics")
     return msgspec.json.decode(reply.content, type=UpstreamStatistics)
 
@@ -479,22 +233,8 @@ def _row(size: Size, name: str, pairs: list[Pair]) -> Row:
     )
 
 
-def versions() -> dict[str, str]:
-    return {name: version(name) for name in ("h11", "httpcore", "httpx", "httpx-sse", "msgspec", "trio")}
-
-
-def show_setting(bias: tuple[str, ...]) -> None:
-    """The machine, the versions and the bias, as every report begins."""
-    print(f"{platform.python_implementation()} {platform.python_version()}", end="; ")
-    print(", ".join(f"{name} {number}" for name, number in versions().items()))
-    print(f"{platform.platform()}, {CORES} cores")
-    for sentence in bias:
-        print(f"bias {sentence}")
-
-
 def _show(report: Report) -> None:
-    print(report.question)
-    show_setting(report.bias)
+    show_setting(report)
     print(f"\n{'sessions':>8} {'variant':<8}{'events':>9}{'us/event':>10}{'bare':>7}{'ratio':>7}", end="")
     print(f"{'low-high':>12}{'endpoint':>10}{'wall s':>8}{'bare':>7}{'ideal':>7}")
     for row in report.rows:
@@ -525,13 +265,9 @@ def main() -> None:
         load = msgspec.json.decode(options.load, type=Load)
         print(msgspec.json.encode(run_variant(options.variant, load)).decode())
         return
+    where = setting(__doc__, BIAS)
     report = Report(
-        question=__doc__.splitlines()[0],
-        python=platform.python_version(),
-        machine=platform.platform(),
-        cores=CORES,
-        versions=versions(),
-        bias=BIAS,
+        **msgspec.structs.asdict(where),
         turns=TURNS,
         target_ratio=TARGET_RATIO,
         rows=trio.run(measure, QUICK if options.quick else SIZES),

@@ -1,6 +1,6 @@
 """How much memory does a session take, while it streams and while it rests?
 
-Streaming: every session of a variant of `engine_cost` holds one open stream, and every one has received
+Streaming: every session of a variant of `clients` holds one open stream, and every one has received
 some events. What the engine needs per session over the bare loop is the price of the actor, its turn and
 its durable answer; `wire` tells how much of it is the HTTP pool's.
 
@@ -13,33 +13,23 @@ difference is divided by the number of sessions more, so that what a process nee
 from __future__ import annotations
 
 import argparse
-import gc
-import platform
-import resource
 import sys
-import tempfile
-from pathlib import Path
 
 import msgspec
 import trio
 
 from actors.cli.limits import raise_open_files_limit, tune_process
-from actors.engine import open_engine
 from actors.records import SessionStatus
-from actors.settings import EngineSettings
 from actors.upstream.settings import UpstreamSettings
-from benchmarks.engine_cost import (
-    CORES,
-    MODEL,
-    VARIANTS,
-    Load,
-    Tally,
+from benchmarks.clients import VARIANTS, Load, Tally, open_bench_engine, question
+from benchmarks.setting import (
+    Setting,
     open_endpoint,
     pin_to_client_core,
-    question,
+    resident_bytes,
     run_child,
+    setting,
     show_setting,
-    versions,
 )
 
 TARGET_STREAMING_BYTES = 20_000
@@ -81,13 +71,7 @@ class IdleRow(msgspec.Struct, frozen=True):
     bytes_per_session: int
 
 
-class Report(msgspec.Struct, frozen=True):
-    question: str
-    python: str
-    machine: str
-    cores: int
-    versions: dict[str, str]
-    bias: tuple[str, ...]
+class Report(Setting, frozen=True, kw_only=True):
     target_streaming_bytes: int
     target_idle_bytes: int
     streaming: list[StreamingRow]
@@ -108,7 +92,7 @@ async def rss_while_streaming(variant: str, load: Load, events: int) -> int:
                 if traffic.running == load.sessions and traffic.events >= events * load.sessions:
                     break
                 await trio.sleep(0.05)
-        rss = _rss_bytes()
+        rss = resident_bytes()
         nursery.cancel_scope.cancel()
     return rss
 
@@ -116,33 +100,22 @@ async def rss_while_streaming(variant: str, load: Load, events: int) -> int:
 async def rss_when_idle(load: Load) -> int:
     """The resident bytes when every session had its turn and none has been unloaded."""
     numbers = iter(range(load.sessions))
-    with tempfile.TemporaryDirectory() as folder:
-        settings = EngineSettings(
-            store=str(Path(folder, "greenroom.db")),
-            model=f"openai:{MODEL}",
-            base_url=load.base_url,
-            max_concurrent=IDLE_WORKERS,
-        )
-        async with open_engine(settings) as engine:
+    async with open_bench_engine(
+        load.base_url, max_loaded=load.sessions, max_concurrent=IDLE_WORKERS
+    ) as engine:
 
-            async def work() -> None:
-                for number in numbers:
-                    session_id = f"session-{number}"
-                    await engine.create_session(session_id=session_id)
-                    outcome = await engine.run_turn(session_id, question(number, 0))
-                    assert outcome.status is SessionStatus.COMPLETED, outcome.error
+        async def work() -> None:
+            for number in numbers:
+                session_id = f"session-{number}"
+                await engine.create_session(session_id=session_id)
+                outcome = await engine.run_turn(session_id, question(number, 0))
+                assert outcome.status is SessionStatus.COMPLETED, outcome.error
 
-            async with trio.open_nursery() as nursery:
-                for _ in range(IDLE_WORKERS):
-                    nursery.start_soon(work)
-            await engine.flush()
-            return _rss_bytes()
-
-
-def _rss_bytes() -> int:
-    gc.collect()
-    resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return resident_pages * resource.getpagesize()
+        async with trio.open_nursery() as nursery:
+            for _ in range(IDLE_WORKERS):
+                nursery.start_soon(work)
+        await engine.flush()
+        return resident_bytes()
 
 
 # --- the comparison ---------------------------------------------------------------------------------
@@ -201,8 +174,7 @@ async def _child(*arguments: str, load: Load) -> int:
 
 
 def _show(report: Report) -> None:
-    print(report.question)
-    show_setting(report.bias)
+    show_setting(report)
     print(f"\n{'sessions':>8} {'streaming':<10}{'kB/session':>12}{'over bare':>11}")
     for row in report.streaming:
         print(f"{row.sessions:>8,} {row.variant:<10}{row.bytes_per_session / 1e3:>12.1f}", end="")
@@ -237,13 +209,9 @@ def main() -> None:
             print(trio.run(rss_when_idle, load))
         return
     sizes = QUICK if options.quick else FULL
+    where = setting(__doc__, BIAS)
     report = Report(
-        question=__doc__.splitlines()[0],
-        python=platform.python_version(),
-        machine=platform.platform(),
-        cores=CORES,
-        versions=versions(),
-        bias=BIAS,
+        **msgspec.structs.asdict(where),
         target_streaming_bytes=TARGET_STREAMING_BYTES,
         target_idle_bytes=TARGET_IDLE_BYTES,
         streaming=trio.run(measure_streaming, sizes),

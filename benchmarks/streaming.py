@@ -1,0 +1,224 @@
+"""How late is an event with 5,000 sessions streaming in one process, two events a second each?
+
+The endpoint sends a token of every session each half second, without jitter, so that an answer's schedule
+is known but for its beginning; the event of an answer that came earliest against it tells that. Whatever
+an event comes later is its delay. Sessions begin one after the other, and what arrives is looked at for
+some seconds, from when all of them stream.
+
+In turns, each in a process of its own on the same core, from the same endpoint on the other one:
+
+- `bare`: the httpx loop of `clients`, where an event has arrived when it is decoded;
+- `engine`: with a SQLite store, and a subscriber for every twentieth session: an event has arrived when
+  the subscriber has it, behind session, event and subscription;
+- `all followed`: the same, with a subscriber for every session.
+
+The quantity is the added delay: the engine's percentile less that of the bare loop at its size. The CPU
+time that a process took, over the time that passed, says how full its core was: above nine tenths a core
+falls behind, and delays are those of a queue, whatever reads from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+import msgspec
+import trio
+
+from actors.cli.limits import raise_open_files_limit, tune_process
+from actors.upstream.settings import UpstreamSettings
+from benchmarks.clients import VARIANTS, Load, Tally, all_streaming
+from benchmarks.setting import (
+    Setting,
+    Spread,
+    cpu_seconds,
+    open_endpoint,
+    pin_to_client_core,
+    run_child,
+    setting,
+    show_setting,
+    spread_of,
+    spread_text,
+)
+
+TARGET_ADDED_SECONDS = 0.050
+EVENTS_PER_SECOND = 2.0
+BIAS = (
+    "for both: a delay that all events of a session have alike is not seen; `first_event` sees it",
+    "for the engine: `engine` follows every twentieth session; `all followed` is the other end",
+    "for the bare loop: it keeps nothing, publishes nothing, cannot be stopped and handles no error",
+    "for neither: the endpoint's own lateness is in both, and so not in the difference",
+)
+_READERS = {"bare": ("bare", 0), "engine": ("engine", 20), "all followed": ("engine", 1)}
+
+
+class Size(msgspec.Struct, frozen=True):
+    """How many sessions, begun at which pace, and for how long they are looked at."""
+
+    sessions: int
+    starts_per_second: float
+    window_seconds: float
+    readers: tuple[str, ...]
+
+
+SIZES = (
+    Size(1_000, 400, 6, ("bare", "engine", "all followed")),
+    Size(2_500, 400, 6, ("bare", "engine")),
+    Size(5_000, 400, 6, ("bare", "engine")),
+)
+QUICK = (Size(20, 100, 1.2, tuple(_READERS)),)
+
+
+class Delays(msgspec.Struct, frozen=True):
+    """What one process saw in its window. `core` is its CPU time over the time that passed."""
+
+    delay: Spread
+    events: int
+    core: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """`added_*` are seconds over the bare loop at this size. `events` were received in the window."""
+
+    sessions: int
+    reader: str
+    delay: Spread
+    events: int
+    core: float
+    added_p50: float
+    added_p99: float
+
+
+class Report(Setting, frozen=True, kw_only=True):
+    events_per_second: float
+    target_added_seconds: float
+    rows: list[Row]
+
+
+# --- in a process of its own ------------------------------------------------------------------------
+
+
+async def measure_reader(variant: str, load: Load, window_seconds: float) -> Delays:
+    """Run the variant until all of its sessions stream, and the window after that."""
+    arrivals: dict[int, list[tuple[int, float]]] = {}
+    pieces: dict[int, int] = {}
+
+    def arrived(session: int, count: int) -> None:
+        now = time.monotonic()
+        number = pieces.get(session, 0)
+        pieces[session] = number + count
+        arrivals.setdefault(session, []).extend((number + later, now) for later in range(count))
+
+    tally = Tally(arrived)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(VARIANTS[variant], load, tally)
+        await all_streaming(load, tally)
+        await trio.sleep(1 / EVENTS_PER_SECOND)  # the first token of the last one has come
+        began, cpu_before, before = time.monotonic(), cpu_seconds(), tally.traffic().events
+        await trio.sleep(window_seconds)
+        ended, cpu_after, after = time.monotonic(), cpu_seconds(), tally.traffic().events
+        nursery.cancel_scope.cancel()
+    delays = [delay for seen in arrivals.values() for came, delay in _delays(seen) if began <= came < ended]
+    return Delays(spread_of(delays), after - before, (cpu_after - cpu_before) / (ended - began))
+
+
+def _delays(seen: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    """When each piece of an answer came, and how late. The first is left out: its wait is another one."""
+    beginning = min(came - number / EVENTS_PER_SECOND for number, came in seen)
+    return [(came, came - number / EVENTS_PER_SECOND - beginning) for number, came in seen if number]
+
+
+# --- the comparison ---------------------------------------------------------------------------------
+
+
+async def measure(sizes: Sequence[Size]) -> list[Row]:
+    return [row for size in sizes for row in await _measure_size(size)]
+
+
+async def _measure_size(size: Size) -> list[Row]:
+    seconds = size.sessions / size.starts_per_second + size.window_seconds
+    tokens = round(3 * seconds * EVENTS_PER_SECOND) + 20
+    settings = UpstreamSettings(
+        ttft_seconds=0.2, tokens_per_second=EVENTS_PER_SECOND, tokens=(tokens, tokens)
+    )
+    found: dict[str, Delays] = {}
+    async with open_endpoint(settings) as endpoint:
+        for reader in size.readers:
+            print(f"{size.sessions:,} sessions: {reader}", file=sys.stderr)
+            variant, followed_every = _READERS[reader]
+            load = Load(
+                endpoint.base_url,
+                size.sessions,
+                turns=1,
+                starts_per_second=size.starts_per_second,
+                followed_every=followed_every,
+            )
+            output = await run_child(
+                "benchmarks.streaming",
+                f"--variant={variant}",
+                f"--window={size.window_seconds}",
+                f"--load={msgspec.json.encode(load).decode()}",
+            )
+            found[reader] = msgspec.json.decode(output, type=Delays)
+    bare = found["bare"].delay
+    return [
+        Row(
+            size.sessions,
+            reader,
+            its.delay,
+            its.events,
+            its.core,
+            added_p50=its.delay.p50 - bare.p50,
+            added_p99=its.delay.p99 - bare.p99,
+        )
+        for reader, its in found.items()
+    ]
+
+
+def _show(report: Report) -> None:
+    show_setting(report)
+    print(f"\n{'sessions':>8} {'reader':<13}{'events/s':>9}{'core':>6}", end="")
+    print(f"{'p50 ms':>9}{'p99':>9}{'max':>9}{'added p50':>11}{'p99':>9}")
+    for row in report.rows:
+        rate = row.sessions * report.events_per_second
+        print(f"{row.sessions:>8,} {row.reader:<13}{rate:>9,.0f}{row.core:>6.2f}", end="")
+        print(f"{spread_text(row.delay)}{row.added_p50 * 1e3:>11.2f}{row.added_p99 * 1e3:>9.2f}")
+    print(f"\nwanted: at most {report.target_added_seconds * 1e3:g} ms added at p99, with 5,000 sessions")
+
+
+def main() -> None:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few sessions, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--window", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--load", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    raise_open_files_limit()
+    if options.variant:
+        pin_to_client_core()
+        tune_process()
+        load = msgspec.json.decode(options.load, type=Load)
+        delays = trio.run(measure_reader, options.variant, load, options.window)
+        print(msgspec.json.encode(delays).decode())
+        return
+    where = setting(__doc__, BIAS)
+    report = Report(
+        **msgspec.structs.asdict(where),
+        events_per_second=EVENTS_PER_SECOND,
+        target_added_seconds=TARGET_ADDED_SECONDS,
+        rows=trio.run(measure, QUICK if options.quick else SIZES),
+    )
+    if options.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        _show(report)
+
+
+if __name__ == "__main__":
+    main()
