@@ -30,7 +30,9 @@ class Sessions(Protocol):
         and revision 1 whose first op puts the record creates the session. Refused, without harm to the
         others: `CONFLICT` for an epoch that is not the session's current one or a revision that leaves a
         gap, `SESSION_NOT_FOUND` for an unknown session, `SESSION_INVALID` for text that is appended to a
-        message that is missing or final, or that is not Unicode. The epoch is judged before the revision:
+        message that is missing or final, or that is not Unicode; `PERSISTENCE_FAILED` if this session's
+        own medium failed, which a retry may mend; `CONFLICT` with a `file_status` if somebody else moved,
+        removed or changed its file. The epoch is judged before the revision:
         a former owner is never told that a write of its own was kept when its successor used the number.
         """
         ...
@@ -39,7 +41,8 @@ class Sessions(Protocol):
         """Claim a session: its epoch is raised durably and returned, older epochs can no longer write.
 
         Raises:
-            EngineError: `SESSION_NOT_FOUND`.
+            EngineError: `SESSION_NOT_FOUND`; `CONFLICT` with a `file_status` if its file is not where it
+                was; `SESSION_INVALID` if somebody else has broken that.
         """
         ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,55 +10,23 @@ import msgspec
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import SessionRecord, SessionSummary, SessionWrite, StoredSession
-from actors.stores.atomic_file import Stamp, create_file, digest_of, file_errors, read_file
+from actors.stores.atomic_file import create_file, digest_of, file_errors, read_file
 from actors.stores.chat_document import ChatDocument, decode_document, encode_document
 from actors.stores.chat_naming import conflict_copy_path
 from actors.stores.chat_repository import ChatFile, ChatRepository
 from actors.stores.kept_session import KeptSession
+from actors.stores.open_chat import FileStatus, OpenChat
 from actors.stores.project_roots import ProjectRoots
 from actors.stores.verdict import Head, no_such_session, refuse_deleted, refuse_unknown
 
-__all__ = ["ChatFileStore", "FileStatus"]
-
-
-class FileStatus(StrEnum):
-    """How a session's file was when the store looked last.
-
-    `DIRTY`: the last write failed. `MISSING`: nothing of the session is at its path. `MOVED`: it was found
-    elsewhere. `CONFLICT`: somebody else has changed it.
-    """
-
-    SAVED = "saved"
-    DIRTY = "dirty"
-    MISSING = "missing"
-    MOVED = "moved"
-    CONFLICT = "conflict"
-
-
-class _OpenChat:
-    """A chat file that is open, and its session as the file has it.
-
-    `attempted` is the digest of what was to be written last: a write that failed may be in the file
-    nevertheless. `links` are inodes that the file had while it had other names too.
-    """
-
-    __slots__ = ("attempted", "conflict_copy", "links", "path", "session", "stamp", "status")
-
-    def __init__(self, path: Path, session: KeptSession, stamp: Stamp) -> None:
-        self.path = path
-        self.session = session
-        self.stamp = stamp
-        self.attempted = stamp.digest
-        self.links: set[tuple[int, int]] = set()
-        self.conflict_copy: Path | None = None
-        self.status = FileStatus.SAVED
+__all__ = ["ChatFileStore"]
 
 
 class ChatFileStore:
     """Keeps the sessions of the chat files that are open in it, by the rules of `Sessions` and `ChatFiles`.
 
-    A file is written as a whole by every commit, atomically, after a look whether it is still what the
-    store saw last. One that is not is never written over:
+    A file is written as a whole by every commit and load, atomically, after a look whether it is still
+    what the store saw last. One that is not is never written over:
 
     - moved or missing: nothing is written, verdict `CONFLICT`; opening the new path goes on with it.
     - changed by somebody else: a load takes the new content. A write of who has not seen it gets
@@ -78,7 +45,7 @@ class ChatFileStore:
         self._roots = ProjectRoots(roots)
         self._repository = ChatRepository(self._roots)
         self._new_id = new_id
-        self._open: dict[str, _OpenChat] = {}
+        self._open: dict[str, OpenChat] = {}
         self._ids: dict[Path, str] = {}
         # With the epochs that they had: a file that its user put back is opened above them.
         self._deleted: dict[str, int] = {}
@@ -145,18 +112,18 @@ class ChatFileStore:
         self._keep(session_id, file, KeptSession.of(forked.stored()))
         return session_id
 
-    def _keep(self, session_id: str, file: ChatFile, session: KeptSession) -> _OpenChat:
-        chat = self._open[session_id] = _OpenChat(file.path, session, file.stamp)
+    def _keep(self, session_id: str, file: ChatFile, session: KeptSession) -> OpenChat:
+        chat = self._open[session_id] = OpenChat(file.path, session, file.stamp)
         self._ids[file.path] = session_id
         return chat
 
-    def _move(self, chat: _OpenChat, session_id: str, place: Path) -> None:
+    def _move(self, chat: OpenChat, session_id: str, place: Path) -> None:
         self._leave(chat, session_id)
         chat.path = place
         chat.status = FileStatus.SAVED
         self._ids[place] = session_id
 
-    def _leave(self, chat: _OpenChat, session_id: str) -> None:
+    def _leave(self, chat: OpenChat, session_id: str) -> None:
         if self._ids.get(chat.path) == session_id:  # else another session's file is there by now
             del self._ids[chat.path]
 
@@ -232,7 +199,7 @@ class ChatFileStore:
     def close(self) -> None:
         pass
 
-    def _find(self, session_id: str) -> _OpenChat:
+    def _find(self, session_id: str) -> OpenChat:
         chat = self._open.get(session_id)
         if chat is None:
             raise no_such_session(session_id)
@@ -240,7 +207,7 @@ class ChatFileStore:
 
     # -- the file --
 
-    def _look(self, chat: _OpenChat) -> FileStatus:
+    def _look(self, chat: OpenChat) -> FileStatus:
         """Whether the file is what we saw last; reads it only if its status has changed."""
         with file_errors(chat.path):
             try:
@@ -259,10 +226,10 @@ class ChatFileStore:
         ours = found is None or found == chat.session.session_id
         return FileStatus.CONFLICT if ours else FileStatus.MISSING
 
-    def _read_again(self, chat: _OpenChat) -> KeptSession:
+    def _read_again(self, chat: OpenChat) -> KeptSession:
         return KeptSession.of(self._repository.load_from_file(str(chat.path)).document.stored())
 
-    def _save_or_explain(self, chat: _OpenChat, session: KeptSession) -> ErrorInfo | None:
+    def _save_or_explain(self, chat: OpenChat, session: KeptSession) -> ErrorInfo | None:
         session_id = session.session_id
         try:
             match self._look(chat):
@@ -278,17 +245,18 @@ class ChatFileStore:
             details = error.details | {"session_id": session_id, "file_status": chat.status}
             return msgspec.structs.replace(error.info, details=details)
 
-    def _save(self, chat: _OpenChat, session: KeptSession) -> None:
+    def _save(self, chat: OpenChat, session: KeptSession) -> None:
         document = ChatDocument.of(session.stored())
         try:
             chat.stamp = self._repository.save_to_file(str(chat.path), document).stamp
         except EngineError:
             chat.attempted = digest_of(encode_document(document))
             raise
+        chat.attempted = chat.stamp.digest
         chat.session = session
         chat.status = FileStatus.SAVED
 
-    def _keep_both(self, chat: _OpenChat, session: KeptSession) -> ErrorInfo:
+    def _keep_both(self, chat: OpenChat, session: KeptSession) -> ErrorInfo:
         document = ChatDocument.of(session.stored())
         if chat.conflict_copy is None:
             with file_errors(chat.path):
@@ -298,29 +266,26 @@ class ChatFileStore:
         else:
             self._repository.save_to_file(str(chat.conflict_copy), document)
         chat.status = FileStatus.CONFLICT
-        return _explain(
-            chat,
-            f"{chat.path}: somebody else has changed this file; that version stays, and ours is in "
+        return chat.explain(
+            f"somebody else has changed this file; that version stays, and ours is in "
             f"{chat.conflict_copy}; take over what you need by hand",
             conflict_copy=str(chat.conflict_copy),
         )
 
-    def _lost(self, chat: _OpenChat, session_id: str) -> ErrorInfo:
+    def _lost(self, chat: OpenChat, session_id: str) -> ErrorInfo:
         moved_to = self._moved_to(chat, session_id)
         if moved_to is not None:
             chat.status = FileStatus.MOVED
-            return _explain(
-                chat,
-                f"{chat.path}: the file of session {session_id} was moved to {moved_to}; open it there",
+            return chat.explain(
+                f"the file of session {session_id} was moved to {moved_to}; open it there",
                 moved_to=str(moved_to),
             )
         chat.status = FileStatus.MISSING
-        return _explain(
-            chat,
-            f"{chat.path}: the file of session {session_id} is gone; put it back, or open it where it is",
+        return chat.explain(
+            f"the file of session {session_id} is gone; put it back, or open it where it is",
         )
 
-    def _moved_to(self, chat: _OpenChat, session_id: str) -> Path | None:
+    def _moved_to(self, chat: OpenChat, session_id: str) -> Path | None:
         with file_errors(chat.path):
             found = self._roots.find(chat.stamp, chat.path)
             # An inode is used again: what has this one now may be another chat.
@@ -342,17 +307,4 @@ def _copied(owner: Path, copy: Path, session_id: str) -> EngineError:
         path=str(copy),
         owner_path=str(owner),
         session_id=session_id,
-    )
-
-
-def _explain(chat: _OpenChat, message: str, **details: str) -> ErrorInfo:
-    return ErrorInfo(
-        ErrorCode.CONFLICT,
-        message,
-        {
-            "session_id": chat.session.session_id,
-            "path": str(chat.path),
-            "file_status": chat.status,
-            **details,
-        },
     )

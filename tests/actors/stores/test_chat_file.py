@@ -283,6 +283,20 @@ def test_an_edit_of_an_idle_session_is_what_the_next_load_gives(desk: Desk) -> N
     assert (document_in(path).session.title, ids_in(path)) == ("theirs", ["q"])
 
 
+def test_an_old_version_that_is_put_back_is_an_edit_like_any_other(desk: Desk) -> None:
+    path = Path(desk.store.create(str(desk.folder), record("s")))
+    old = path.read_bytes()
+    desk.store.load("s")
+    desk.write(question("q1"))
+    path.write_bytes(old)
+
+    verdict = desk.write(question("q2"))
+
+    assert verdict is not None
+    assert verdict.details["file_status"] == "conflict"
+    assert path.read_bytes() == old
+
+
 def test_an_edit_while_somebody_writes_keeps_both_versions(desk: Desk) -> None:
     path = desk.create(title="mine")
     desk.write(question("q1"))
@@ -361,6 +375,16 @@ def test_an_edit_that_broke_the_file_is_kept_and_refused(desk: Desk) -> None:
     assert verdict.details["file_status"] == "conflict"
     assert path.read_text() == "{"
     assert ids_in(desk.folder / "chat1.conflict-1.chat.json") == ["q"]
+
+
+def test_an_old_version_that_is_loaded_is_above_every_epoch_that_was_given_out(desk: Desk) -> None:
+    path = Path(desk.store.create(str(desk.folder), record("s")))
+    old = path.read_bytes()
+    for _ in range(3):
+        desk.store.load("s")
+    path.write_bytes(old)
+
+    assert desk.store.load("s").epoch == 5
 
 
 def test_another_process_that_loads_the_session_fences_this_one_off(desk: Desk) -> None:
@@ -459,6 +483,32 @@ def test_a_file_that_cannot_be_written_harms_no_other(desk: Desk) -> None:
     aside.rename(folder)
     assert desk.store.commit(writes) == (None, None)
     assert desk.store.file_status("broken") is FileStatus.SAVED
+
+
+def test_a_write_that_failed_and_is_in_the_file_nevertheless_is_not_somebody_elses(
+    desk: Desk, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = desk.folder / "in"
+    folder.mkdir()
+    path = Path(desk.store.create(str(folder), record("s")))
+    write = SessionWrite("s", 1, 1, (question("q"),))
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    twin = Path(shutil.copy(path, elsewhere))
+    other = ChatFileStore((str(elsewhere),))
+    other.open(str(twin))
+    other.commit([write])
+
+    aside = folder.rename(elsewhere / "in")
+    folder.symlink_to(aside)
+    (verdict,) = desk.store.commit([write])
+    assert verdict is not None
+    folder.unlink()
+    aside.rename(folder)
+    path.write_bytes(twin.read_bytes())
+
+    assert desk.store.commit([write]) == (None,)
+    assert desk.names() == ["in/chat1.chat.json"]
+    assert ids_in(path) == ["q"]
 
 
 def test_every_write_of_one_commit_is_in_the_file_and_it_is_written_once(desk: Desk) -> None:
