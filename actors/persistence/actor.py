@@ -31,6 +31,7 @@ from actors.persistence.state import Commit, Effect, Notify, PersistenceState, S
 from actors.records import SessionWrite
 from actors.stores.base import ChatFiles, Store
 from actors.stores.chat_file import ChatFileStore
+from actors.stores.file_first import FileFirstStore
 from runtime import ChildTask, TrioActor, get_logger, handles
 
 __all__ = ["PersistenceActor"]
@@ -58,17 +59,15 @@ class PersistenceActor(TrioActor):
     A store that may block is used in a thread, one call at a time; while one batch is being committed the
     next one grows. When the actor stops, what waits is committed once more, and the store is closed.
 
-    `chat_files` are a part of `store`, so that one thread uses both. Without them every file is refused.
+    Chat files are those of a `FileFirstStore`; with any other store every file is refused.
     """
 
     expected_errors = (EngineError,)
 
-    def __init__(
-        self, store: Store, *, throttle_seconds: float, chat_files: ChatFiles | None = None
-    ) -> None:
+    def __init__(self, store: Store, *, throttle_seconds: float) -> None:
         super().__init__()
         self._store = store
-        self._chat_files = ChatFileStore() if chat_files is None else chat_files
+        self._chat_files: ChatFiles = store if isinstance(store, FileFirstStore) else ChatFileStore()
         self._state = PersistenceState(throttle_seconds=throttle_seconds)
         # A limiter of its own: nobody else's busy threads keep the store waiting.
         self._limiter = trio.CapacityLimiter(1)

@@ -32,7 +32,7 @@ from actors.persistence.protocol import (
     SessionLoaded,
 )
 from actors.records import PutSession, SessionRecord, SessionWrite
-from actors.stores import ChatFiles, ChatFileStore, FileFirstStore, MemoryStore, SqliteStore, Store
+from actors.stores import ChatFileStore, FileFirstStore, MemoryStore, SqliteStore, Store
 from runtime import ActorRef, TrioActor, open_system
 from tests.actors.persistence.difficult_stores import FailingFiles, GatedStore
 
@@ -71,22 +71,16 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(
-    store: Store, *, throttle_seconds: float = 0.5, chat_files: ChatFiles | None = None
-) -> AsyncGenerator[Desk]:
+async def desk(store: Store, *, throttle_seconds: float = 0.5) -> AsyncGenerator[Desk]:
     heard: list[object] = []
     async with open_system() as system:
         system.spawn_named("listener", Listener, heard)
-        persistence = system.spawn(
-            PersistenceActor, store, throttle_seconds=throttle_seconds, chat_files=chat_files
-        )
-        yield Desk(persistence, heard)
+        yield Desk(system.spawn(PersistenceActor, store, throttle_seconds=throttle_seconds), heard)
 
 
 @asynccontextmanager
-async def desk_with_files(folder: Path, *, throttle_seconds: float = 0.5) -> AsyncGenerator[Desk]:
-    store = FileFirstStore(MemoryStore(), ChatFileStore((str(folder),)))
-    async with desk(store, throttle_seconds=throttle_seconds, chat_files=store) as at:
+async def desk_with_files(folder: Path) -> AsyncGenerator[Desk]:
+    async with desk(FileFirstStore(MemoryStore(), ChatFileStore((str(folder),)))) as at:
         yield at
 
 
