@@ -20,6 +20,7 @@ from actors.registry.decide import (
     persistence_ended,
     session_ended,
     subscriber_ended,
+    take_mail,
 )
 from actors.registry.effects import (
     Answered,
@@ -99,7 +100,7 @@ class RegistryActor(TrioActor):
         listeners = self.system.names(global_subscriber_name(""))
         if session_ids:
             _log.warning("the registry begins anew", sessions=len(session_ids))
-        self._perform(begin(self._state, session_ids, listeners, trio.current_time()))
+        self._act(begin(self._state, session_ids, listeners, trio.current_time()))
 
     def on_receive(self, message: RegistryCommand) -> None:
         request = 0
@@ -107,7 +108,7 @@ class RegistryActor(TrioActor):
         if reply is not None:
             request = self._last_request = self._last_request + 1
             self._requests[request] = reply
-        self._perform(decide(self._state, message, trio.current_time(), request))
+        self._act(decide(self._state, message, trio.current_time(), request))
 
     @handles(_CleanUp)
     def clean_up(self, _: _CleanUp) -> None:
@@ -128,9 +129,12 @@ class RegistryActor(TrioActor):
     def _session_ended(self, session_id: str, reason: BaseException | None) -> None:
         if reason is not None:
             _log.error("session failed", session_id=session_id, reason=type(reason).__name__)
-        self._perform(
-            session_ended(self._state, session_id, trio.current_time(), crashed=reason is not None)
-        )
+        self._act(session_ended(self._state, session_id, trio.current_time(), crashed=reason is not None))
+
+    def _act(self, effects: Iterable[Effect]) -> None:
+        self._perform(effects)
+        while self._state.mail:
+            self._perform(take_mail(self._state, trio.current_time()))
 
     def _perform(self, first: Iterable[Effect]) -> None:
         effects = deque(first)
@@ -150,7 +154,7 @@ class RegistryActor(TrioActor):
                 case Spawn(session_id, inheritance):
                     effects.extend(self._spawn_or_end(session_id, inheritance))
                 case StopSession(session_id):
-                    self._refs[session_id].stop(block=False)
+                    self._stop(session_id)
                 case WatchSubscriber(name):
                     effects.extend(self._watch_subscriber(name))
                 case TellPersistence(message):
@@ -180,6 +184,11 @@ class RegistryActor(TrioActor):
             return session_ended(self._state, session_id, trio.current_time(), crashed=False)
         self._adopt(session_id, ref)
         return []
+
+    def _stop(self, session_id: str) -> None:
+        ref = self._refs.get(session_id)
+        if ref is not None:  # else its end was noticed before its goodbye was read
+            ref.stop(block=False)
 
     def _adopt(self, session_id: str, ref: ActorRef[Any]) -> None:
         self.watch(ref)

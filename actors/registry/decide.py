@@ -35,11 +35,20 @@ from actors.registry.protocol import (
     SubscribeAll,
     UnregisterSession,
 )
+from actors.registry.rebuild import SessionEnd
 from actors.registry.seats import Phase
 from actors.registry.state import RegistryState
 from actors.session.protocol import AdmissionReport, SlotRefused
 
-__all__ = ["begin", "clean_up_by_plan", "decide", "persistence_ended", "session_ended", "subscriber_ended"]
+__all__ = [
+    "begin",
+    "clean_up_by_plan",
+    "decide",
+    "persistence_ended",
+    "session_ended",
+    "subscriber_ended",
+    "take_mail",
+]
 
 
 def begin(
@@ -61,8 +70,11 @@ def decide(state: RegistryState, message: RegistryCommand, now: float, request: 
 
 
 def session_ended(state: RegistryState, session_id: str, now: float, *, crashed: bool) -> list[Effect]:
+    if state.rebuild is not None:
+        state.rebuild.take_end(SessionEnd(session_id, crashed))
+        return _go_on(state, now)
     effects = leaving.session_ended(state, session_id, now, crashed=crashed)
-    return [*effects, *_go_on(state, now), *state.publish_pool_status()]
+    return [*effects, *state.publish_pool_status()]
 
 
 def subscriber_ended(state: RegistryState, name: str) -> list[Effect]:
@@ -81,16 +93,22 @@ def clean_up_by_plan(state: RegistryState, now: float) -> list[Effect]:
     return keeping.clean_up(state, plan.max_idle_seconds, now)[1]
 
 
+def take_mail(state: RegistryState, now: float) -> list[Effect]:
+    """Handle the next message that waited for a rebuild; before any other step, while there is one."""
+    message, request = state.mail.popleft()
+    if isinstance(message, SessionEnd):
+        return session_ended(state, message.session_id, now, crashed=message.crashed)
+    return decide(state, message, now, request)
+
+
 def _go_on(state: RegistryState, now: float) -> list[Effect]:
-    """End the rebuild when the last session has reported, and handle the mail that waited for that."""
+    """End the rebuild when the last session has reported; what waited for that is in `state.mail` then."""
     rebuild = state.rebuild
     if rebuild is None or not rebuild.is_done:
         return []
     state.rebuild = None
-    effects = rebuilding.finish(state, rebuild, now)
-    for message, request in rebuild.mail():
-        effects += decide(state, message, now, request)
-    return effects + state.publish_pool_status()
+    state.mail.extend(rebuild.mail())
+    return [*rebuilding.finish(state, rebuild, now), *state.publish_pool_status()]
 
 
 def _step(  # noqa: C901 - a table, one line a message

@@ -25,12 +25,9 @@ def delete(state: RegistryState, message: DeleteSession, now: float, request: in
     if refusal is not None:
         return unloadable(state, message, refusal, request)
     effects: list[Effect] = []
-    seat = state.seats.find(session_id)
-    if seat is None:
+    if session_id not in state.seats:
         effects = loading.load(state, session_id, used=False)
-        seat = state.seats.find(session_id)
-        assert seat is not None
-    seat.parked.append((message, request))
+    state.seats.park(session_id, [(message, request)])
     return effects
 
 

@@ -70,7 +70,7 @@ def register(state: RegistryState, message: RegisterSession, now: float, request
         seat = state.seats.find(session_id)
         assert seat is not None
     if seat.phase is Phase.LOADING or session_id not in state.ledger.known:
-        seat.parked.append((message, request))
+        state.seats.park(session_id, [(message, request)])
         return effects
     return effects + _keep(state, message, now, request)
 

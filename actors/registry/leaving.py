@@ -53,11 +53,11 @@ def stays_loaded(state: RegistryState, message: StaysLoaded, now: float) -> list
     effects: list[Effect] = []
     if error is not None:
         effects += state.feed.publish(session_id, PersistenceFailed(error))
-    if state.ledger.refusal is not None or session_id in state.deleting:
-        return effects + _stop(state, session_id, error, None)
     if seat.abort_wanted and not seat.abort_asked:
         seat.abort_asked = True
         return [*effects, TellSession(session_id, PrepareRelease(abort=True))]
+    if state.ledger.refusal is not None or session_id in state.deleting:
+        return effects + _stop(state, session_id, error, None)
     refusal = error or ErrorInfo(
         ErrorCode.SESSION_BUSY,
         f"session {session_id} has begun another turn meanwhile: wait for it, or stop it",
@@ -67,13 +67,13 @@ def stays_loaded(state: RegistryState, message: StaysLoaded, now: float) -> list
     held, seat.held = seat.held, []
     for command, request in held:
         effects += loading.give(state, session_id, command, request)
-    # It is asked again when something changes, not at once: it would only say the same again. But a turn
-    # that was refused meanwhile changes nothing more.
+    # Others may go in its place. It is asked again when something of it changes, not at once: it would only
+    # say the same again. But a turn that was refused meanwhile changes nothing more.
     if seat.refused_meanwhile:
         seat.refused_meanwhile = False
         return effects + loading.settle(state, session_id, now)
     loading.sort(state, session_id, now)
-    return effects
+    return effects + loading.shrink(state, but=session_id)
 
 
 def _stop(
@@ -91,8 +91,6 @@ def session_ended(state: RegistryState, session_id: str, now: float, *, crashed:
     had_turn = state.pool.holds(session_id) or (runtime is not None and not loading.is_settled(runtime))
     seat = state.seats.remove(session_id)
     effects = loading.grant(state.pool.give_back(session_id))
-    if state.rebuild is not None:
-        state.rebuild.ended(session_id)
     if crashed:
         _note_crash(state, session_id, seat, now)
     elif seat.evicting:
@@ -108,8 +106,9 @@ def session_ended(state: RegistryState, session_id: str, now: float, *, crashed:
         effects += _refuse_parked(state, seat)
         if seat.failure is not None and not crashed:
             effects += end_subscriptions(state, session_id, seat.failure)
-        is_wanted = had_turn or state.ledger.listeners.has(session_id)
-        if seat.held or (crashed and is_wanted and not seat.forget):
+        # A turn that is cut, by a crash or unseen by a registry that failed, is ended by the next one.
+        is_cut = had_turn or (crashed and state.ledger.listeners.has(session_id))
+        if seat.held or seat.parked or (is_cut and not seat.forget):
             effects += _load_anew(state, session_id, seat, now)
         elif seat.forget:
             effects += forget(state, session_id)
@@ -165,10 +164,12 @@ def _note_end(
 
 
 def _refuse_parked(state: RegistryState, seat: Seat) -> list[Effect]:
-    """It has ended before it said what it is."""
+    """It has failed before it said what it is. What was asked of one that left in order is for the next."""
+    if seat.failure is None:
+        return []
+    parked, seat.parked = seat.parked, []
     effects: list[Effect] = []
-    for command, request in seat.parked:
-        assert seat.failure is not None, "a session says what it is before it goes in order"
+    for command, request in parked:
         if isinstance(command, DeleteSession):
             effects += deleting.unloadable(state, command, seat.failure, request)
         else:
@@ -185,8 +186,9 @@ def _load_anew(state: RegistryState, session_id: str, ended: Seat, now: float) -
     refusal = state.cannot_load(session_id, now)
     if refusal is not None:
         effects = end_subscriptions(state, session_id, refusal)
-        return effects + [Refused(request, refusal) for _, request in ended.held]
+        return effects + _refuse_mail(ended, refusal)
     effects = loading.load(state, session_id, used=True)
+    state.seats.park(session_id, ended.parked)
     for command, request in ended.held:
         effects += loading.give(state, session_id, command, request)
     return effects

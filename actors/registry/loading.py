@@ -11,7 +11,18 @@ from actors.registry.seats import Phase
 from actors.registry.state import RegistryState
 from actors.session.protocol import Inheritance, PrepareRelease, SessionCommand, SlotGranted, Subscribe
 
-__all__ = ["deliver", "give", "grant", "hand_over", "is_settled", "load", "release", "settle", "sort"]
+__all__ = [
+    "deliver",
+    "give",
+    "grant",
+    "hand_over",
+    "is_settled",
+    "load",
+    "release",
+    "settle",
+    "shrink",
+    "sort",
+]
 
 
 def deliver(state: RegistryState, message: Deliver, now: float, request: int) -> list[Effect]:
@@ -61,7 +72,7 @@ def load(state: RegistryState, session_id: str, *, used: bool) -> list[Effect]:
     state.unloaded.pop(session_id, None)
     state.seats.add(session_id, used=used)
     state.loads += 1
-    return [Spawn(session_id, inheritance), *_shrink(state)]
+    return [Spawn(session_id, inheritance), *shrink(state)]
 
 
 def is_settled(runtime: SessionRuntime) -> bool:
@@ -75,7 +86,7 @@ def settle(state: RegistryState, session_id: str, now: float) -> list[Effect]:
         return []
     if state.ledger.known[session_id].in_background and state.ledger.active_id != session_id:
         return release(state, session_id, abort=False)
-    return _shrink(state)
+    return shrink(state)
 
 
 def sort(state: RegistryState, session_id: str, now: float) -> bool:
@@ -111,11 +122,14 @@ def grant(grants: Iterable[tuple[str, SlotGranted]]) -> list[Effect]:
     return [TellSession(session_id, notice) for session_id, notice in grants]
 
 
-def _shrink(state: RegistryState) -> list[Effect]:
-    """While too many stay: release the settled one that was used longest ago, but never the active one."""
+def shrink(state: RegistryState, *, but: str | None = None) -> list[Effect]:
+    """While too many stay, release the settled one that was used longest ago.
+
+    Never the active one, nor `but`.
+    """
     effects: list[Effect] = []
     while state.seats.staying > state.max_loaded:
-        oldest = state.seats.oldest(but=state.ledger.active_id)
+        oldest = state.seats.oldest(but=(state.ledger.active_id, but))
         if oldest is None:
             break
         seat = state.seats.find(oldest)

@@ -14,7 +14,7 @@ from actors.session.protocol import Handover, SessionCommand
 
 __all__ = ["Parked", "Phase", "Seat", "Seats"]
 
-Parked: TypeAlias = RegisterSession | DeleteSession
+Parked: TypeAlias = tuple[RegisterSession | DeleteSession, int]
 
 
 class Phase(StrEnum):
@@ -67,7 +67,7 @@ class Seat:
         self.phase = Phase.LOADING
         self.used = used
         self.held: list[tuple[SessionCommand, int]] = []
-        self.parked: list[tuple[Parked, int]] = []
+        self.parked: list[Parked] = []
         self.askers: list[int] = []
         self.handover: Handover | None = None
         self.failure: ErrorInfo | None = None
@@ -136,6 +136,10 @@ class Seats:
             self._settled.pop(session_id, None)
         return seat
 
+    def park(self, session_id: str, parked: list[Parked]) -> None:
+        """Keep what was asked about a session until it says what it is."""
+        self._seats[session_id].parked += parked
+
     # -- the order of last use --
 
     def is_settled(self, session_id: str) -> bool:
@@ -158,10 +162,10 @@ class Seats:
             self._settled[session_id] = now
             self._settled.move_to_end(session_id)
 
-    def oldest(self, *, but: str | None) -> str | None:
+    def oldest(self, *, but: tuple[str | None, ...]) -> str | None:
         """The settled session that was used longest ago; never `but`."""
         for session_id in self._settled:
-            if session_id != but:
+            if session_id not in but:
                 return session_id
         return None
 

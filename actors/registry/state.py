@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,8 +16,8 @@ from actors.registry.crashes import CRASH_PERIOD_SECONDS, CRASHES_BORNE, CrashLo
 from actors.registry.effects import Effect, Refused
 from actors.registry.feed import GlobalFeed
 from actors.registry.ledger import Ledger
-from actors.registry.protocol import OpenChat, RegistryStatistics
-from actors.registry.rebuild import Rebuild
+from actors.registry.protocol import OpenChat, RegistryCommand, RegistryStatistics
+from actors.registry.rebuild import Rebuild, SessionEnd
 from actors.registry.seats import Seats
 from actors.registry.slots import SlotPool
 from actors.session.protocol import SessionCommand
@@ -32,7 +32,7 @@ class RegistryState:
 
     `deleting` has who waits for the end of which session, `opening` who waits for which file. `closers`
     wait until nothing is loaded any more. `unloaded` are the registered sessions without a seat, by when
-    they left it.
+    they left it. `mail` is what waited for a rebuild that is over.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class RegistryState:
         self.feed = GlobalFeed(now)
         self.crash_log = CrashLog()
         self.rebuild: Rebuild | None = None
+        self.mail: deque[tuple[RegistryCommand | SessionEnd, int]] = deque()
         self.unloaded: OrderedDict[str, float] = OrderedDict()
         self.deleting: dict[str, list[int]] = {}
         self.opening: dict[str, list[tuple[OpenChat, int]]] = {}
