@@ -67,6 +67,14 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
 
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
 
 class ToolCall(msgspec.Struct, frozen=True):
     """A call that the model asks for. `arguments` is the JSON text as the model wrote it."""
@@ -95,7 +103,7 @@ class Text(msgspec.Struct, frozen=True, omit_defaults=True, tag="text", tag_fiel
 
 
 class Image(msgspec.Struct, frozen=True, omit_defaults=True, tag="image", tag_field="kind"):
-    """A picture. `media_type` is one of `image/...`; `text` is what was read in it, for models that see none."""
+    """A picture of `media_type` `image/...`. `text` is what was read in it, for models that see none."""
 
     media_type: str
     data: bytes
@@ -184,8 +192,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One node of a conversation's tree.
 
     `parent_id` is the message it answers or follows; siblings are alternatives. `task_id` names the turn
-    that made it. Usage, finish reason and error stand on the last message of an answer. `ended_at` is when a
-    message that was streamed became final.
+    that made it. Usage, finish reason and error stand on the last message of an answer. `ended_at` is when
+    a message that was streamed became final.
     """
 
     message_id: str

@@ -126,7 +126,9 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
             throttle_seconds=settings.persist_throttle_seconds,
         )
         registry = await _start_registry(system, parts, find_model, persistence)
-        engine = Engine(system, registry, persistence, http, settings, parts.authorize, parts.ids)
+        engine = Engine(
+            system, registry, persistence, http, settings, parts.authorize, parts.now, parts.ids
+        )
         try:
             yield engine
         finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -13,7 +15,14 @@ from actors.asker import checked_id, closed_error
 from actors.models.http import HttpPool
 from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
-from actors.persistence.protocol import Flush, GetLatestRun, ListSessions, PutRun, ReadSession
+from actors.persistence.protocol import (
+    CreateChatFile,
+    Flush,
+    GetLatestRun,
+    ListSessions,
+    PutRun,
+    ReadSession,
+)
 from actors.records import RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
 from actors.registry.protocol import CloseAll, SubscribeAll, global_subscriber_name
@@ -29,9 +38,12 @@ from actors.session.protocol import (
 from actors.session_commands import SessionCommands
 from actors.settings import EngineSettings
 from actors.subscription import GlobalSubscription, SubscriberActor, Subscription
-from runtime import ActorRef, ActorSystem, SystemClosedError
+from runtime import ActorRef, ActorSystem, SystemClosedError, TrioActor
 
 __all__ = ["Engine"]
+
+P = ParamSpec("P")
+A = TypeVar("A", bound=TrioActor)
 
 EVENTS_KEPT_PER_SUBSCRIBER = 1000
 
@@ -51,12 +63,14 @@ class Engine(SessionCommands, RegistryCommands):
         http: HttpPool,
         settings: EngineSettings,
         authorize: Authorize,
+        now: Callable[[], datetime],
         ids: Callable[[], str],
     ) -> None:
         super().__init__(registry, persistence, authorize)
         self._system = system
         self._http = http
         self._settings = settings
+        self._now = now
         self._ids = ids
 
     # --- sessions -----------------------------------------------------------------------------------
@@ -85,6 +99,30 @@ class Engine(SessionCommands, RegistryCommands):
         snapshot: SessionSnapshot = await self._deliver(session_id, CreateSession(new, principal))
         return snapshot
 
+    async def create_chat_file(
+        self, directory: str, new: NewSession, *, new_task: bool = False, principal: str = LOCAL
+    ) -> tuple[str, str]:
+        """Make a session in a chat file of its own; the file's path and the session's id.
+
+        The file gets the next free number in `directory`, which is inside a project root; with `new_task`
+        in a new folder there.
+        """
+        session_id = self._ids()
+        self._require(
+            AccessRequest(
+                principal=principal,
+                action=CreateChatFile.__name__,
+                session_id=session_id,
+                owner_id=new.owner_id,
+                project_id=new.project_id,
+            )
+        )
+        record = new.record(session_id, self._now(), default_model=self._settings.model)
+        command = CreateChatFile(directory=directory, record=record, new_task=new_task)
+        path: str = await self._ask_persistence(command)
+        await self.open_chat(path, session_id, principal=principal)
+        return path, session_id
+
     @asynccontextmanager
     async def events(
         self, session_id: str, after: Cursor | None = None, *, principal: str = LOCAL
@@ -95,11 +133,9 @@ class Engine(SessionCommands, RegistryCommands):
         snapshot. A reader that is a thousand events behind gets `Lagged` in place of what it missed.
         """
         name = f"subscriber/{uuid.uuid4()}"
-        subscriber = self._subscriber(name)
+        subscriber = self.spawn_subscriber(name)
         try:
-            started: SubscriptionStarted = await self._deliver(
-                session_id, Subscribe(name, after, principal)
-            )
+            started = await self.subscribe(session_id, name, after, principal=principal)
             yield Subscription(started, after, subscriber)
         finally:
             subscriber.stop(block=False)  # the registry notices
@@ -108,20 +144,43 @@ class Engine(SessionCommands, RegistryCommands):
     async def global_events(self, *, principal: str = LOCAL) -> AsyncGenerator[GlobalSubscription, None]:
         """Follow all sessions: who comes and goes, every status, the pool. Who may, may see all of them."""
         name = global_subscriber_name(str(uuid.uuid4()))
-        subscriber = self._subscriber(name)
+        subscriber = self.spawn_subscriber(name)
         try:
-            seq: int = await self._ask_registry(SubscribeAll(name, principal))
-            yield GlobalSubscription(seq, subscriber)
+            yield GlobalSubscription(await self.subscribe_all(name, principal=principal), subscriber)
         finally:
             subscriber.stop(block=False)
 
-    def _subscriber(self, name: str) -> ActorRef[SubscriberActor]:
+    # --- events for actors of your own --------------------------------------------------------------
+
+    def spawn_subscriber(self, name: str) -> ActorRef[SubscriberActor]:
+        """A bounded queue for events, which `subscribe` fills and one reader empties. Stop it after use."""
+        return self.spawn_actor(
+            name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER, source=self._registry
+        )
+
+    def spawn_actor(self, name: str, cls: Callable[P, A], *args: P.args, **kwargs: P.kwargs) -> ActorRef[A]:
+        """Start an actor in the engine's system, which ends with the engine."""
         try:
-            return self._system.spawn_named(
-                name, SubscriberActor, limit=EVENTS_KEPT_PER_SUBSCRIBER, source=self._registry
-            )
+            return self._system.spawn_named(name, cls, *args, **kwargs)
         except SystemClosedError:
             raise closed_error() from None
+
+    async def subscribe(
+        self, session_id: str, subscriber: str, after: Cursor | None = None, *, principal: str = LOCAL
+    ) -> SubscriptionStarted:
+        """Have the session's events told to the actor of this name, until that ends."""
+        started: SubscriptionStarted = await self._deliver(
+            session_id, Subscribe(subscriber, after, principal)
+        )
+        return started
+
+    async def subscribe_all(self, subscriber: str, *, principal: str = LOCAL) -> int:
+        """Have the global events told to the actor of this name, one that `global_subscriber_name` made.
+
+        The number of the last event before them.
+        """
+        seq: int = await self._ask_registry(SubscribeAll(subscriber, principal))
+        return seq
 
     def traffic(self) -> TrafficStatistics:
         """What went over HTTP so far. May be called at any time, from any thread."""

@@ -42,9 +42,9 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """How a turn ended, or, with status `waiting_confirmation`, where it stands.
 
     `status` is completed, failed, aborted, max_turns_reached or waiting_confirmation; `answer` is the last
-    text of the turn, and may be partial when it was cut. `pending_calls` wait for a person. Durations are in
-    seconds from the moment the model was first called; `time_to_first_part_seconds` is None when nothing
-    arrived. `parts` counts the streamed parts.
+    text of the turn, and may be partial when it was cut. `pending_calls` wait for a person. Durations are
+    in seconds from the moment the model was first called; `time_to_first_part_seconds` is None when
+    nothing arrived. `parts` counts the streamed parts.
     """
 
     session_id: str
@@ -92,7 +92,7 @@ class MessageEdited(msgspec.Struct, frozen=True, tag="message_edited"):
 
 
 class MessagesDeleted(msgspec.Struct, frozen=True, tag="messages_deleted"):
-    """These are gone, durably. What hung on them hangs elsewhere; a `MessageChanged` before this said so."""
+    """These are gone, durably. What hung on them hangs elsewhere: a `MessageChanged` before said so."""
 
     message_ids: tuple[str, ...]
 

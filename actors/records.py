@@ -50,7 +50,7 @@ class SessionStatus(StrEnum):
 
 
 class ChatMode(StrEnum):
-    """`CHAT` is conversation; `AGENT` runs the tools that the model asks for, and goes on with their results."""
+    """`CHAT` is conversation; `AGENT` runs the tools that the model asks for, and goes on with them."""
 
     CHAT = "chat"
     AGENT = "agent"
@@ -136,10 +136,10 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """A session without its messages.
 
     `model` is `provider:model`. `active_leaf_id` is the last message of the visible branch. `error` is
-    set only while `status` is failed. `version` counts the changes of this record, `event_seq` is the number
-    of the session's last event when it was written. `unread_count` counts the answers that came while nobody
-    looked. `requests` are the latest that began a task. `at_rest`: the session was unloaded in order, and
-    its events up to `event_seq` have told everything.
+    set only while `status` is failed. `version` counts the changes of this record, `event_seq` is the
+    number of the session's last event when it was written. `unread_count` counts the answers that came
+    while nobody looked. `requests` are the latest that began a task. `at_rest`: the session was unloaded in
+    order, and its events up to `event_seq` have told everything.
     """
 
     session_id: str

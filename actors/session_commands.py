@@ -221,9 +221,11 @@ class SessionCommands(Asker):
         """Nothing is unread any more."""
         await self._deliver(session_id, MarkRead(principal))
 
-    async def snapshot(self, session_id: str, *, principal: str = LOCAL) -> SessionSnapshot:
-        """The session as it is now, with its visible branch."""
-        snapshot: SessionSnapshot = await self._deliver(session_id, GetSnapshot(principal))
+    async def snapshot(
+        self, session_id: str, *, touch: bool = True, principal: str = LOCAL
+    ) -> SessionSnapshot:
+        """The session as it is now. Unless it is to `touch` the session, that does not count as used."""
+        snapshot: SessionSnapshot = await self._deliver(session_id, GetSnapshot(principal), touch=touch)
         return snapshot
 
     async def page(

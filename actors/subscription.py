@@ -21,18 +21,18 @@ from actors.session.protocol import (
 )
 from runtime import ActorRef, Reply, Terminated, TrioActor, handles
 
-__all__ = ["GlobalSubscription", "SubscriberActor", "Subscription"]
+__all__ = ["GlobalSubscription", "SubscriberActor", "Subscription", "TakeEvents", "TakenEvents"]
 
 E = TypeVar("E", Event, GlobalEvent)
 
 Item: TypeAlias = Event | GlobalEvent | Lagged
 
 
-class _TakeEvents(msgspec.Struct, frozen=True, tag=True):
-    """Answered with `_Taken`, at once or when something comes."""
+class TakeEvents(msgspec.Struct, frozen=True, tag=True):
+    """Answered with `TakenEvents`, at once or when something comes."""
 
 
-class _Taken(msgspec.Struct, frozen=True):
+class TakenEvents(msgspec.Struct, frozen=True):
     """What has come, in order; nothing is the end, because of `error` if there is one."""
 
     items: tuple[Item, ...]
@@ -52,7 +52,7 @@ class SubscriberActor(TrioActor):
         self._source = source
         self._queue: deque[Item] = deque()
         self._missed = 0
-        self._end: _Taken | None = None
+        self._end: TakenEvents | None = None
         self._reader: pykka.Future[Any] | None = None
 
     def on_start(self) -> None:
@@ -69,7 +69,7 @@ class SubscriberActor(TrioActor):
     @handles(SubscriptionEnded)
     def ended(self, message: SubscriptionEnded) -> None:
         if self._end is None:
-            self._end = _Taken((), message.error)
+            self._end = TakenEvents((), message.error)
             self._answer(self._end)
 
     @handles(Terminated)
@@ -77,29 +77,29 @@ class SubscriberActor(TrioActor):
         error = ErrorInfo(ErrorCode.EXECUTION_FAILED, "the engine's registry failed: no more events come")
         self.ended(SubscriptionEnded(error))
 
-    @handles(_TakeEvents)
-    def take(self, _: _TakeEvents) -> _Taken | None:
+    @handles(TakeEvents)
+    def take(self, _: TakeEvents) -> TakenEvents | None:
         if self._missed:
             self._queue.append(Lagged(self._missed))
             self._missed = 0
         if self._queue:
             taken = tuple(self._queue)
             self._queue.clear()
-            return _Taken(taken)
+            return TakenEvents(taken)
         if self._end is not None:
             return self._end
         self._reader = self.defer()
         return None
 
     def _add(self, item: Item) -> None:
-        if self._answer(_Taken((item,))):
+        if self._answer(TakenEvents((item,))):
             return
         if len(self._queue) < self._limit and not self._missed:
             self._queue.append(item)
         elif not isinstance(item, Lagged):
             self._missed += 1
 
-    def _answer(self, taken: _Taken) -> bool:
+    def _answer(self, taken: TakenEvents) -> bool:
         reader, self._reader = self._reader, None
         if reader is None:
             return False
@@ -133,11 +133,11 @@ class _Reading(Generic[E]):
             StopAsyncIteration, EngineError: nothing more comes.
         """
         if self._asked is None:
-            self._asked = self._subscriber.ask(_TakeEvents(), block=False)
+            self._asked = self._subscriber.ask(TakeEvents(), block=False)
         try:
-            taken: _Taken = await self._asked
+            taken: TakenEvents = await self._asked
         except pykka.ActorDeadError:
-            taken = _Taken(())
+            taken = TakenEvents(())
         self._asked = None
         if not taken.items:
             if taken.error is not None:

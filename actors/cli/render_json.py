@@ -9,10 +9,16 @@ from typing import assert_never
 import msgspec
 
 from actors.conversation import (
+    Approval,
+    Attachment,
+    FileReference,
     FinishReason,
+    Image,
     Message,
     MessageState,
+    Processing,
     Role,
+    SystemControl,
     Text,
     ToolCall,
     ToolCallRequest,
@@ -29,8 +35,9 @@ __all__ = ["MessageDocument", "SessionDocument", "session_json"]
 class MessageDocument(msgspec.Struct, frozen=True, kw_only=True):
     """A message with all its fields on one level. Every `kind` has the same ones, null where it has no use.
 
-    `text` is what was said, or a tool's output. `tool_name`, `tool_status` and `call_id` belong to the kind
-    `tool_result`.
+    `text` is what was said, a tool's output, or what a picture or a file has to read. `call_id` and what
+    begins with `tool_` belong to the kind `tool_result`; `setting`, `before` and `after` to
+    `system_control`.
     """
 
     message_id: str
@@ -44,6 +51,15 @@ class MessageDocument(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str | None = None
     tool_name: str | None = None
     tool_status: ToolStatus | None = None
+    tool_approval: Approval | None = None
+    attachments: tuple[Attachment, ...] | None = None
+    file_name: str | None = None
+    media_type: str | None = None
+    data: bytes | None = None
+    setting: str | None = None
+    before: str | None = None
+    after: str | None = None
+    duration_seconds: float | None = None
     state: MessageState
     finish_reason: FinishReason | None
     usage: Usage | None
@@ -67,13 +83,32 @@ class MessageDocument(msgspec.Struct, frozen=True, kw_only=True):
             created_at=message.created_at,
         )
         match message.content:
-            case Text(text, thought):
-                return msgspec.structs.replace(document, text=text, thought=thought)
+            case Text(text, thought, attachments):
+                return msgspec.structs.replace(
+                    document, text=text, thought=thought, attachments=attachments or None
+                )
             case ToolCallRequest(calls):
                 return msgspec.structs.replace(document, tool_calls=calls)
-            case ToolResult(call_id, name, status, output):
+            case ToolResult(call_id, name, status, output, approval):
                 return msgspec.structs.replace(
-                    document, text=output, call_id=call_id, tool_name=name, tool_status=status
+                    document,
+                    text=output,
+                    call_id=call_id,
+                    tool_name=name,
+                    tool_status=status,
+                    tool_approval=approval,
+                )
+            case Image(media_type, data, file_name, text):
+                return msgspec.structs.replace(
+                    document, text=text, media_type=media_type, data=data, file_name=file_name
+                )
+            case FileReference(path, _, content):
+                return msgspec.structs.replace(document, text=content, file_name=path)
+            case SystemControl(setting, before, after):
+                return msgspec.structs.replace(document, setting=setting, before=before, after=after)
+            case Processing(step, duration_seconds, outcome):
+                return msgspec.structs.replace(
+                    document, setting=step, text=outcome, duration_seconds=duration_seconds
                 )
             case _:
                 assert_never(message.content)

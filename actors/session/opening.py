@@ -12,7 +12,6 @@ from actors.records import (
     CallState,
     PutMessage,
     PutSession,
-    SessionRecord,
     SessionStatus,
     StoredSession,
     TaskRecord,
@@ -34,20 +33,7 @@ _CUT = ErrorInfo(ErrorCode.ABORTED, "the engine ended before the answer did")
 
 def create(state: SessionState, new: NewSession, now: Now, *, then: Continuation) -> list[Effect]:
     state.epoch = 1
-    state.record = SessionRecord(
-        session_id=state.session_id,
-        created_at=now.at,
-        updated_at=now.at,
-        title=new.title,
-        model=new.model,
-        system_prompt=new.system_prompt,
-        owner_id=new.owner_id,
-        project_id=new.project_id,
-        mode=new.mode,
-        approval_mode=new.approval_mode,
-        knowledge=new.knowledge,
-        max_turns=new.max_turns,
-    )
+    state.record = new.record(state.session_id, now.at)
     effects = _begin_events(state, 0, at_rest=True)
     return effects + state.write(PutSession(state.record), immediate=True, then=then)
 

@@ -59,7 +59,7 @@ def answer_messages(
         messages.append(
             answer_text(state, turn, content, message_state, now)
             if turn.answer is None
-            else msgspec.structs.replace(turn.answer, content=content, state=message_state)
+            else msgspec.structs.replace(turn.answer, content=content, state=message_state, ended_at=now.at)
         )
     if answer.tool_calls:
         messages.append(
@@ -170,4 +170,6 @@ def stored_outcome(state: SessionState, task_id: str) -> TaskOutcome | None:
     if not answers:
         return None
     *_, outcome = stored_outcomes(state.session_id, state.tree.branch(answers[-1].message_id))
-    return outcome
+    spent = [answer.usage for answer in answers if answer.usage is not None]
+    usage = sum(spent[1:], start=spent[0]) if spent else None
+    return msgspec.structs.replace(outcome, usage=usage)

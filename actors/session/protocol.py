@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -79,6 +80,23 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     approval_mode: ApprovalMode = ApprovalMode.DEFAULT
     knowledge: tuple[str, ...] = ()
     max_turns: int = 20
+
+    def record(self, session_id: str, now: datetime, *, default_model: str = "") -> SessionRecord:
+        """The record of the session as it begins."""
+        return SessionRecord(
+            session_id=session_id,
+            created_at=now,
+            updated_at=now,
+            title=self.title,
+            model=self.model or default_model,
+            system_prompt=self.system_prompt,
+            owner_id=self.owner_id,
+            project_id=self.project_id,
+            mode=self.mode,
+            approval_mode=self.approval_mode,
+            knowledge=self.knowledge,
+            max_turns=self.max_turns,
+        )
 
 
 class SessionChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
