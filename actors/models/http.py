@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import TracebackType
 from typing import NamedTuple, TypeAlias
+from urllib.request import getproxies
 
 import httpx
 import trio
 
 from actors.errors import EngineError, ErrorCode
 from actors.models.http_errors import FOREIGN_ERRORS, foreign_error, status_error, without_secrets
+from actors.models.stream_transport import StreamTransport
 from actors.models.traffic import Traffic, TrafficStatistics
 
 __all__ = ["HttpPool"]
@@ -156,6 +158,7 @@ class HttpPool:
     def _new_client(self, *, trust_env: bool) -> httpx.AsyncClient:
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
         try:
             return httpx.AsyncClient(
                 verify=self._ssl_context,
@@ -167,12 +170,19 @@ class HttpPool:
                 ),
                 cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
                 trust_env=trust_env,
-                transport=self._transport,
+                transport=self._transport or _direct_transport(self._ssl_context, trust_env=trust_env),
             )
         except (ImportError, ValueError, httpx.InvalidURL) as error:
             raise EngineError(
                 ErrorCode.INVALID_ARGUMENT, f"the proxy settings of the environment are not usable: {error}"
             ) from error
+
+
+def _direct_transport(ssl_context: ssl.SSLContext, *, trust_env: bool) -> httpx.AsyncBaseTransport | None:
+    """None where the environment may name a proxy, which httpx's own transport knows how to use."""
+    if trust_env and getproxies().keys() - {"no"}:
+        return None
+    return StreamTransport(ssl_context, keep_alive_seconds=_KEEP_ALIVE_SECONDS)
 
 
 class _IdleClient(NamedTuple):
