@@ -139,8 +139,12 @@ async def test_the_last_binding_counts_when_an_earlier_one_takes_longer() -> Non
     async with open_room() as room, SessionView(room.engine) as view, trio.open_nursery() as nursery:
         await room.create("a", "b")
         await room.engine.release_session("a")
-        nursery.start_soon(view.bind_session, "a")
-        await trio.lowlevel.checkpoint()
+
+        async def bind_a(task_status: trio.TaskStatus[None]) -> None:
+            task_status.started()
+            await view.bind_session("a")
+
+        await nursery.start(bind_a)  # it is in the midst of binding now
         await view.bind_session("b")
         await wait_all_tasks_blocked()
         assert view.get_current_session_id() == "b"
