@@ -123,8 +123,9 @@ async def test_subscribers_see_an_aborted_turn_end_once_and_nothing_after_it() -
         async with stage.engine.events("s") as subscription:
             await stage.engine.abort_turn("s")
             await wait_all_tasks_blocked()
-            await stage.engine.release_session("s")
-            bodies = [getattr(item, "body", None) async for item in subscription]
+            await stage.engine.close()
+            with trio.fail_after(1):
+                bodies = [getattr(item, "body", None) async for item in subscription]
 
     assert [body for body in bodies if isinstance(body, AnswerStreamed)] == []
     assert isinstance(bodies[-1], TaskFinished)

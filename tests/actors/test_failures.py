@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors.conversation import MessageState, Text
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
+from actors.events import Event, Lagged, TaskFinished
 from actors.models.scripted import ScriptedModel
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
@@ -68,20 +69,35 @@ async def test_a_model_that_raises_system_exit_fails_its_session_only() -> None:
         assert await code_of(stage.engine.run_turn("s", "hello")) is ErrorCode.EXECUTION_FAILED
         await wait_all_tasks_blocked()
 
-        assert (await stage.engine.pool_status()).loaded == 1
         snapshot = await stage.engine.snapshot("s")
-        assert snapshot.record.status is SessionStatus.ABORTED
+        assert snapshot.epoch == 2
+        assert snapshot.record.status is SessionStatus.FAILED
+        assert snapshot.record.error is not None
+        assert snapshot.record.error.code is ErrorCode.EXECUTION_FAILED
         assert [message.content for message in snapshot.messages] == [Text("hello"), Text("half")]
-        assert snapshot.messages[-1].state is MessageState.ABORTED
+        assert snapshot.messages[-1].state is MessageState.FAILED
 
 
-async def test_a_crash_ends_the_events_of_its_session() -> None:
+async def test_subscribers_of_a_session_that_crashes_are_told_what_is_lost_and_how_it_ended() -> None:
     async with stage_with_a_bystander() as stage:
         await stage.engine.create_session(session_id="s", model="scripted:exit")
         async with stage.engine.events("s") as subscription:
-            assert await code_of(stage.engine.run_turn("s", "hello")) is ErrorCode.EXECUTION_FAILED
+            task_id = await stage.engine.submit_turn("s", "hello")
+            items: list[Event | Lagged] = []
             with trio.fail_after(1):
-                assert [item async for item in subscription]
+                async for item in subscription:
+                    items.append(item)
+                    if isinstance(item, Event) and isinstance(item.body, TaskFinished):
+                        break
+
+            lost = items.index(Lagged())
+            assert {item.epoch for item in items[:lost] if isinstance(item, Event)} == {1}
+            assert {item.epoch for item in items[lost + 1 :] if isinstance(item, Event)} == {2}
+            outcome = await stage.engine.wait_turn("s", task_id)
+            assert outcome.status is SessionStatus.FAILED
+            last = items[-1]
+            assert isinstance(last, Event)
+            assert last.body == TaskFinished(outcome)
 
 
 async def test_sessions_that_crash_again_and_again_cost_no_slot() -> None:
@@ -97,11 +113,11 @@ async def test_sessions_that_crash_again_and_again_cost_no_slot() -> None:
         assert (status.running, status.queued) == (1, 0)
 
 
-async def test_text_that_the_store_refuses_ends_the_session_and_not_the_engine() -> None:
+async def test_text_that_the_store_refuses_makes_no_session_and_harms_no_other() -> None:
     async with stage_with_a_bystander() as stage:
         code = await code_of(stage.engine.create_session(session_id="s", title="half a pair: \ud83d"))
 
-        assert code is ErrorCode.SESSION_INVALID
+        assert code is ErrorCode.INVALID_ARGUMENT
         assert await code_of(stage.engine.snapshot("s")) is ErrorCode.SESSION_NOT_FOUND
 
 
@@ -239,7 +255,7 @@ async def test_what_a_crashed_session_had_told_the_store_is_there_when_it_is_loa
         snapshot = await stage.engine.snapshot("s")
 
         assert snapshot.messages[-1].content == Text("half")
-        assert snapshot.messages[-1].state is MessageState.ABORTED
+        assert snapshot.messages[-1].state is MessageState.FAILED
 
 
 async def test_closing_stops_what_runs_keeps_it_and_may_be_done_twice() -> None:

@@ -57,6 +57,7 @@ def test_asyncio_talks_to_an_engine_directly() -> None:
                 await engine.submit_turn("s", "begin")
                 first = await anext(subscription)
                 assert isinstance(first, Event)
+                assert subscription.snapshot is not None
                 assert first.seq == subscription.snapshot.seq + 1
                 assert await engine.abort_turn("s")
             with pytest.raises(EngineError) as missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+import msgspec
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -11,7 +12,16 @@ from trio.testing import wait_all_tasks_blocked
 from actors.conversation import MessageState, Role, Text
 from actors.engine import Engine
 from actors.errors import EngineError, ErrorCode
-from actors.events import AnswerStreamed, Event, MessageAdded, SessionStatusChanged, TaskFinished
+from actors.events import (
+    AnswerStreamed,
+    ContextUpdated,
+    Event,
+    Lagged,
+    MessageAdded,
+    MessageChanged,
+    SessionStatusChanged,
+    TaskFinished,
+)
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
@@ -55,6 +65,7 @@ async def test_events_go_on_where_the_snapshot_ends_without_a_gap() -> None:
                 if isinstance(event.body, TaskFinished):
                     break
 
+        assert subscription.snapshot is not None
         first = subscription.snapshot.seq + 1
         assert [event.seq for event in events] == list(range(first, first + len(events)))
         assert {event.epoch for event in events} == {subscription.snapshot.epoch}
@@ -62,9 +73,12 @@ async def test_events_go_on_where_the_snapshot_ends_without_a_gap() -> None:
         streamed = kinds.count(AnswerStreamed)
         assert kinds == [
             MessageAdded,
+            ContextUpdated,
             SessionStatusChanged,
-            *([AnswerStreamed] * streamed),
             MessageAdded,
+            *([AnswerStreamed] * streamed),
+            MessageChanged,
+            ContextUpdated,
             SessionStatusChanged,
             TaskFinished,
         ]
@@ -76,12 +90,15 @@ async def test_a_subscriber_in_the_middle_of_an_answer_gets_the_text_so_far_and_
         await stage.create("s")
         await stage.ask("s", "begin")
         async with stage.engine.events("s") as subscription:
-            assert subscription.snapshot.messages[-1].content == Text("begun")
+            assert subscription.snapshot is not None
+            growing = subscription.snapshot.messages[-1]
+            assert (growing.content, growing.state) == (Text("begun"), MessageState.STREAMING)
             await stage.engine.abort_turn("s")
-            added, _, _ = await bodies_until(subscription, TaskFinished)
+            changed, *_ = await bodies_until(subscription, TaskFinished)
 
-    assert isinstance(added, MessageAdded)
-    assert added.message.message_id == subscription.snapshot.messages[-1].message_id
+    assert isinstance(changed, MessageChanged)
+    assert changed.message.message_id == growing.message_id
+    assert (changed.message.content, changed.message.state) == (Text("begun"), MessageState.ABORTED)
 
 
 async def test_a_subscriber_that_never_reads_holds_nobody_up_and_is_told_what_it_missed() -> None:
@@ -91,10 +108,12 @@ async def test_a_subscriber_that_never_reads_holds_nobody_up_and_is_told_what_it
             for _ in range(3):
                 await stage.engine.run_turn("s", "word " * 400)
             items = [await anext(subscription) for _ in range(1_001)]
+            assert subscription.snapshot is not None
+            first = subscription.snapshot.seq + 1
+            now = (await stage.engine.snapshot("s")).seq
 
-    assert [item.seq for item in items[:-1] if isinstance(item, Event)] == list(range(1, 1_001))
-    assert not isinstance(items[-1], Event)
-    assert items[-1].missed > 200
+    assert [item.seq for item in items[:-1] if isinstance(item, Event)] == list(range(first, first + 1_000))
+    assert items[-1] == Lagged(now - (first + 999))
 
 
 async def test_a_cancelled_wait_for_an_event_loses_none() -> None:
@@ -109,20 +128,37 @@ async def test_a_cancelled_wait_for_an_event_loses_none() -> None:
             first = await anext(subscription)
 
     assert isinstance(first, Event)
+    assert subscription.snapshot is not None
     assert first.seq == subscription.snapshot.seq + 1
 
 
-async def test_the_events_end_with_the_session() -> None:
+async def test_the_events_go_on_when_the_session_is_unloaded_and_end_when_it_is_deleted() -> None:
     async with open_stage() as stage:
         await stage.create("s")
         async with stage.engine.events("s") as subscription:
             await stage.engine.run_turn("s", "hello")
             await stage.engine.release_session("s")
-            events = [item async for item in subscription]
+            assert (await stage.engine.pool_status()).loaded == 0, "a subscription keeps nothing loaded"
+            await stage.engine.run_turn("s", "still there?")
+            await stage.engine.delete_session("s")
+            with trio.fail_after(1):
+                events = [item async for item in subscription if isinstance(item, Event)]
 
-        assert isinstance(events[-1], Event)
-        assert isinstance(events[-1].body, TaskFinished)
-        assert (await stage.engine.pool_status()).loaded == 0, "leaving a subscription loads nothing"
+        assert subscription.snapshot is not None
+        first = subscription.snapshot.seq + 1
+        assert [event.seq for event in events] == list(range(first, first + len(events)))
+        assert {event.epoch for event in events} == {1, 2}
+        assert len([event for event in events if isinstance(event.body, TaskFinished)]) == 2
+
+
+async def test_leaving_the_events_of_an_unloaded_session_loads_nothing() -> None:
+    async with open_stage() as stage:
+        await stage.create("s")
+        async with stage.engine.events("s"):
+            await stage.engine.release_session("s")
+        await wait_all_tasks_blocked()
+
+        assert (await stage.engine.pool_status()).loaded == 0
 
 
 async def test_a_session_forgets_a_subscriber_that_has_left() -> None:
@@ -163,7 +199,8 @@ async def test_of_fifty_questions_at_once_one_is_taken_and_the_others_find_the_s
 
 async def test_the_fourteenth_turn_of_three_and_ten_is_refused_and_leaves_no_trace() -> None:
     store = MemoryStore()
-    async with open_stage(store=store) as stage:
+    settings = EngineSettings(max_loaded=14)  # what is unloaded writes that it is
+    async with open_stage(store=store, settings=settings) as stage:
         for number in range(14):
             await stage.create(f"s{number}")
         for number in range(13):
@@ -307,7 +344,9 @@ async def test_a_released_session_comes_back_with_everything_it_had() -> None:
         assert (await stage.engine.pool_status()).loaded == 0
         after = await stage.engine.snapshot("s")
 
-        assert (after.record, after.messages) == (before.record, before.messages)
+        written = before.record  # what the record says of its own unloading is not the conversation
+        record = msgspec.structs.replace(after.record, event_seq=written.event_seq, at_rest=written.at_rest)
+        assert (record, after.messages) == (before.record, before.messages)
         assert after.epoch == before.epoch + 1
         stored = await stage.engine.wait_turn("s", outcome.task_id)
         assert (stored.status, stored.answer, stored.usage) == (
