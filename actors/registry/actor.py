@@ -154,7 +154,7 @@ class RegistryActor(TrioActor):
                 case Spawn(session_id, inheritance):
                     effects.extend(self._spawn_or_end(session_id, inheritance))
                 case StopSession(session_id):
-                    self._stop(session_id)
+                    self._stop_session(session_id)
                 case WatchSubscriber(name):
                     effects.extend(self._watch_subscriber(name))
                 case TellPersistence(message):
@@ -185,7 +185,7 @@ class RegistryActor(TrioActor):
         self._adopt(session_id, ref)
         return []
 
-    def _stop(self, session_id: str) -> None:
+    def _stop_session(self, session_id: str) -> None:
         ref = self._refs.get(session_id)
         if ref is not None:  # else its end was noticed before its goodbye was read
             ref.stop(block=False)

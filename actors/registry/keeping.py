@@ -38,6 +38,8 @@ def noticed(state: RegistryState, runtime: SessionRuntime, now: float) -> list[E
     if seat is None:
         return []
     effects = learn(state, runtime)
+    # One that somebody has just loaded is about to be used: it is none too many before the next one comes.
+    just_loaded = session_id if seat.phase is Phase.LOADING and seat.used else None
     if seat.phase is Phase.LOADING:
         state.seats.enter(session_id, Phase.LOADED)
     parked, seat.parked = seat.parked, []
@@ -48,7 +50,7 @@ def noticed(state: RegistryState, runtime: SessionRuntime, now: float) -> list[E
             state.deleting[session_id].append(request)
         else:
             effects += deleting.begin(state, command, request)
-    return effects + loading.settle(state, session_id, now)
+    return effects + loading.settle(state, session_id, now, but=just_loaded)
 
 
 # -- registered sessions --

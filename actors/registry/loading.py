@@ -63,6 +63,7 @@ def load(state: RegistryState, session_id: str, *, used: bool) -> list[Effect]:
     known = ledger.known.get(session_id)
     inheritance = Inheritance(
         subscribers=ledger.listeners.of(session_id),
+        path=None if known is None else known.path,
         handover=None if known is None else known.handover,
         active=ledger.active_id == session_id,
         failure=None if known is None else known.failure,
@@ -80,13 +81,16 @@ def is_settled(runtime: SessionRuntime) -> bool:
     return runtime.task_id is None or runtime.status is SessionStatus.WAITING_CONFIRMATION
 
 
-def settle(state: RegistryState, session_id: str, now: float) -> list[Effect]:
-    """Put a session among those that may be unloaded, or take it from there, by what is known of it."""
+def settle(state: RegistryState, session_id: str, now: float, *, but: str | None = None) -> list[Effect]:
+    """Put a session among those that may be unloaded, or take it from there, by what is known of it.
+
+    Then `shrink`.
+    """
     if not sort(state, session_id, now):
         return []
     if state.ledger.known[session_id].in_background and state.ledger.active_id != session_id:
         return release(state, session_id, abort=False)
-    return shrink(state)
+    return shrink(state, but=but)
 
 
 def sort(state: RegistryState, session_id: str, now: float) -> bool:

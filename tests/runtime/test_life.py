@@ -171,6 +171,17 @@ async def test_a_named_actor_is_found_until_it_is_dead(system: ActorSystem) -> N
     assert system.find("registry") is not system.spawn_named("registry", Echo)
 
 
+async def test_names_are_found_by_how_they_begin_the_oldest_first(system: ActorSystem) -> None:
+    refs = [system.spawn_named(name, Echo) for name in ("room/b", "hall", "room/a")]
+    system.spawn(Echo)
+
+    assert system.names("room/") == ("room/b", "room/a")
+    assert system.names("cellar/") == ()
+
+    await refs[0].stop(block=False)
+    assert system.names("room/") == ("room/a",)
+
+
 async def test_the_name_of_an_actor_that_fails_is_free_again(system: ActorSystem) -> None:
     ref = system.spawn_named("fragile", Hooked, [], slow=False, fail_in="start")
     await wait_all_tasks_blocked()
