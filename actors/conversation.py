@@ -192,8 +192,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One node of a conversation's tree.
 
     `parent_id` is the message it answers or follows; siblings are alternatives. `task_id` names the turn
-    that made it. Usage, finish reason and error stand on the last message of an answer. `ended_at` is when
-    a message that was streamed became final.
+    that made it, `executor_id` the agent that answered, if it was not the session's own model. Usage,
+    finish reason and error stand on the last message of an answer. `ended_at` is when a message that was
+    streamed became final.
     """
 
     message_id: str
@@ -204,6 +205,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: MessageState = MessageState.COMPLETE
     task_id: str | None = None
     model: str | None = None
+    executor_id: str | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     error: ErrorInfo | None = None

@@ -34,10 +34,11 @@ from actors.session.protocol import (
     SessionSnapshot,
     Subscribe,
     SubscriptionStarted,
+    encoded_subscriber_name,
 )
 from actors.session_commands import SessionCommands
 from actors.settings import EngineSettings
-from actors.subscription import GlobalSubscription, SubscriberActor, Subscription
+from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription
 from runtime import ActorRef, ActorSystem, SystemClosedError, TrioActor
 
 __all__ = ["Engine"]
@@ -139,6 +140,19 @@ class Engine(SessionCommands, RegistryCommands):
             yield Subscription(started, after, subscriber)
         finally:
             subscriber.stop(block=False)  # the registry notices
+
+    @asynccontextmanager
+    async def encoded_events(
+        self, session_id: str, after: Cursor | None = None, *, principal: str = LOCAL
+    ) -> AsyncGenerator[EncodedSubscription, None]:
+        """As `events`, in JSON: however many listen to a session so, each event is encoded once."""
+        name = encoded_subscriber_name(str(uuid.uuid4()))
+        subscriber = self.spawn_subscriber(name)
+        try:
+            started = await self.subscribe(session_id, name, after, principal=principal)
+            yield EncodedSubscription(started, after, subscriber)
+        finally:
+            subscriber.stop(block=False)
 
     @asynccontextmanager
     async def global_events(self, *, principal: str = LOCAL) -> AsyncGenerator[GlobalSubscription, None]:

@@ -13,6 +13,7 @@ from actors.errors import ErrorCode, ErrorInfo
 from actors.events import Event, GlobalEvent, Lagged
 from actors.session.protocol import (
     Cursor,
+    EncodedEvent,
     EventPublished,
     EventsLost,
     SessionSnapshot,
@@ -21,11 +22,20 @@ from actors.session.protocol import (
 )
 from runtime import ActorRef, Reply, Terminated, TrioActor, handles
 
-__all__ = ["GlobalSubscription", "SubscriberActor", "Subscription", "TakeEvents", "TakenEvents"]
+__all__ = [
+    "EncodedSubscription",
+    "GlobalSubscription",
+    "SubscriberActor",
+    "Subscription",
+    "TakeEvents",
+    "TakenEvents",
+]
 
-E = TypeVar("E", Event, GlobalEvent)
+E = TypeVar("E", Event, GlobalEvent, EncodedEvent)
 
-Item: TypeAlias = Event | GlobalEvent | Lagged
+_encoder = msgspec.json.Encoder()
+
+Item: TypeAlias = Event | GlobalEvent | EncodedEvent | Lagged
 
 
 class TakeEvents(msgspec.Struct, frozen=True, tag=True):
@@ -61,6 +71,10 @@ class SubscriberActor(TrioActor):
     @handles(EventPublished)
     def published(self, message: EventPublished) -> None:
         self._add(message.event)
+
+    @handles(EncodedEvent)
+    def encoded(self, message: EncodedEvent) -> None:
+        self._add(message)
 
     @handles(EventsLost)
     def lost(self, message: EventsLost) -> None:
@@ -150,7 +164,7 @@ class _Reading(Generic[E]):
         return True
 
 
-class Subscription(_Reading[Event]):
+class _Following(_Reading[E]):
     """The events of one session: from `snapshot` on, or after the cursor, when that is None.
 
     They go on when the session is unloaded and loaded again; after a crash there is a `Lagged` in their
@@ -161,13 +175,35 @@ class Subscription(_Reading[Event]):
     def __init__(
         self, started: SubscriptionStarted, after: Cursor | None, subscriber: ActorRef[SubscriberActor]
     ) -> None:
-        super().__init__(subscriber, started.missed)
+        super().__init__(subscriber)
         self.snapshot: SessionSnapshot | None = started.snapshot
         self._after = _beginning(started, after)
 
     def _is_news(self, item: Item) -> bool:
         # One that subscribes while the session is loaded again may be told what its snapshot has already.
-        return not isinstance(item, Event) or (item.epoch, item.seq) > self._after
+        return not isinstance(item, Event | EncodedEvent) or (item.epoch, item.seq) > self._after
+
+
+class Subscription(_Following[Event]):
+    __doc__ = _Following.__doc__
+
+    def __init__(
+        self, started: SubscriptionStarted, after: Cursor | None, subscriber: ActorRef[SubscriberActor]
+    ) -> None:
+        super().__init__(started, after, subscriber)
+        self._items.extend(started.missed)
+
+
+class EncodedSubscription(_Following[EncodedEvent]):
+    """As `Subscription`, with each event as JSON that was made once for all who listen."""
+
+    def __init__(
+        self, started: SubscriptionStarted, after: Cursor | None, subscriber: ActorRef[SubscriberActor]
+    ) -> None:
+        super().__init__(started, after, subscriber)
+        self._items.extend(
+            EncodedEvent(event.epoch, event.seq, _encoder.encode(event)) for event in started.missed
+        )
 
 
 def _beginning(started: SubscriptionStarted, after: Cursor | None) -> tuple[int, int]:

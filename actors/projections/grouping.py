@@ -114,7 +114,7 @@ def _root(messages: Sequence[Message], task: TaskRecord | None) -> ExecutionNode
     model = head.model or _AGENT
     return ExecutionNode(
         id=head.message_id,
-        executor_id=model,
+        executor_id=head.executor_id or model,
         executor_type=ExecutorType.AGENT,
         name=model,
         status=status,

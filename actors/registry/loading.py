@@ -63,7 +63,7 @@ def load(state: RegistryState, session_id: str, *, used: bool) -> list[Effect]:
     known = ledger.known.get(session_id)
     inheritance = Inheritance(
         subscribers=ledger.listeners.of(session_id),
-        path=None if known is None else known.path,
+        path=ledger.path_of.get(session_id),
         handover=None if known is None else known.handover,
         active=ledger.active_id == session_id,
         failure=None if known is None else known.failure,

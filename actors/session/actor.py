@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
+import msgspec
 import pykka
 import trio
 
 from actors.conversation import ToolCall, ToolStatus
 from actors.errors import EngineError, ErrorInfo
+from actors.events import Event
 from actors.models.base import LanguageModel, ModelRequest
 from actors.persistence.protocol import LoadSession, Save
 from actors.session.decide import decide
@@ -31,6 +33,7 @@ from actors.session.effects import (
 )
 from actors.session.model_call import call_model
 from actors.session.protocol import (
+    EncodedEvent,
     EventPublished,
     EventsLost,
     Inheritance,
@@ -39,6 +42,7 @@ from actors.session.protocol import (
     ToolEnded,
     TurnEnded,
     session_name,
+    wants_encoded,
 )
 from actors.session.state import SessionEnvironment, SessionState
 from actors.session.tool_run import run_tool
@@ -47,6 +51,8 @@ from runtime import ActorRef, ChildTask, TrioActor, get_logger
 __all__ = ["SessionActor"]
 
 _log = get_logger("session")
+
+_encoder = msgspec.json.Encoder()
 
 
 class SessionActor(TrioActor):
@@ -103,9 +109,7 @@ class SessionActor(TrioActor):
                 case Persist(write, immediate):
                     self.send(self._persistence, Save(self._name, write, immediate))
                 case Publish(event, subscribers):
-                    published = EventPublished(event)
-                    for name in subscribers:
-                        self.send(self.system.find(name), published)
+                    self._publish(event, subscribers)
                 case Answered(request, value):
                     if request:
                         self._requests.pop(request).set(value)
@@ -131,6 +135,17 @@ class SessionActor(TrioActor):
                         self.send(self.system.find(name), EventsLost(lagged))
                 case _:
                     assert_never(effect)
+
+    def _publish(self, event: Event, subscribers: Iterable[str]) -> None:
+        published = EventPublished(event)
+        encoded = None
+        for name in subscribers:
+            if not wants_encoded(name):
+                self.send(self.system.find(name), published)
+                continue
+            if encoded is None:  # once, however many want it
+                encoded = EncodedEvent(event.epoch, event.seq, _encoder.encode(event))
+            self.send(self.system.find(name), encoded)
 
     def _call_model(self, task_id: str, model_name: str, request: ModelRequest) -> None:
         try:
@@ -173,6 +188,7 @@ class SessionActor(TrioActor):
         _log.info(
             "session status",
             session_id=record.session_id,
+            path=self._state.inheritance.path,
             status=record.status.value,
             task_id=None if record.task is None else record.task.task_id,
         )

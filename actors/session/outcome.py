@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.agents import DEFAULT_EXECUTOR
 from actors.answer import Answer
 from actors.conversation import (
     FinishReason,
@@ -72,6 +73,7 @@ def answer_messages(
                 state=message_state,
                 task_id=turn.task_id,
                 model=turn.executor.model,
+                executor_id=_agent_of(turn),
             )
         )
     messages[-1] = msgspec.structs.replace(
@@ -92,7 +94,13 @@ def answer_text(
         state=message_state,
         task_id=turn.task_id,
         model=turn.executor.model,
+        executor_id=_agent_of(turn),
     )
+
+
+def _agent_of(turn: Turn) -> str | None:
+    executor_id = turn.executor.executor_id
+    return None if executor_id == DEFAULT_EXECUTOR else executor_id
 
 
 def end_message(

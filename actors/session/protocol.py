@@ -23,6 +23,7 @@ __all__ = [
     "Cursor",
     "DeleteMessage",
     "EditMessage",
+    "EncodedEvent",
     "EventPublished",
     "EventsLost",
     "GetPage",
@@ -59,13 +60,27 @@ __all__ = [
     "TurnEnded",
     "UpdateSession",
     "WaitTurn",
+    "encoded_subscriber_name",
     "session_name",
+    "wants_encoded",
 ]
 
 
 def session_name(session_id: str) -> str:
     """The actor name under which a loaded session is found."""
     return f"session/{session_id}"
+
+
+_ENCODED = "encoded/"
+
+
+def encoded_subscriber_name(unique: str) -> str:
+    """A name for a subscriber that is told each event as an `EncodedEvent`."""
+    return _ENCODED + unique
+
+
+def wants_encoded(subscriber: str) -> bool:
+    return subscriber.startswith(_ENCODED)
 
 
 class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -363,7 +378,7 @@ class Handover(msgspec.Struct, frozen=True):
 
 
 class Inheritance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is loaded with: who listens to it, and whether somebody looks at it.
+    """What a session is loaded with: who listens to it, where its file is, whether somebody looks at it.
 
     Without a `handover` the events since the last durable one are lost, and subscribers are told so.
     `failure` is why the last incarnation ended, if it did not end in order: an unfinished turn has failed
@@ -371,6 +386,7 @@ class Inheritance(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     subscribers: tuple[str, ...] = ()
+    path: str | None = None
     handover: Handover | None = None
     active: bool = False
     failure: ErrorInfo | None = None
@@ -474,6 +490,14 @@ SessionMessage: TypeAlias = (
 
 class EventPublished(msgspec.Struct, frozen=True, tag=True):
     event: Event | GlobalEvent
+
+
+class EncodedEvent(msgspec.Struct, frozen=True, tag=True):
+    """The event `seq` of `epoch` as JSON, the same bytes for all who asked for them by their name."""
+
+    epoch: int
+    seq: int
+    data: bytes
 
 
 class EventsLost(msgspec.Struct, frozen=True, tag=True):
