@@ -10,11 +10,10 @@ from actors.records import PoolStatus, SessionRuntime
 
 __all__ = ["MemoryEstimate", "debug_text", "estimate_memory"]
 
-BYTES_PER_SESSION = 6_000
-"""Measured: a loaded session without messages, its actor and its place in the registry included."""
-
-BYTES_PER_MESSAGE = 500
-"""Measured: a message without its text, with its ids."""
+# Measured with tracemalloc on Python 3.11: 1,000 sessions, then ten turns of each, in the memory store.
+BYTES_PER_SESSION = 4_100
+BYTES_PER_MESSAGE = 460
+"""Without its text, with its ids."""
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True):
