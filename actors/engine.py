@@ -69,13 +69,15 @@ async def open_engine(
     authorize: Authorize = allow_local,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ids: Callable[[], str] = lambda: str(uuid.uuid4()),
+    system: ActorSystem | None = None,
 ) -> AsyncGenerator[Engine, None]:
     """Run an engine for the time of an `async with` block in trio.
 
     `store` and `model_for` replace what the settings name. `agents` are found by their executor id,
     `authorize` is asked before every command, `now` and `ids` are the time and the ids of everything that
-    comes to be. At the end of the block, also when it is cancelled, running turns are aborted, their
-    partial answers kept, and everything is flushed.
+    comes to be. Its actors run in `system` and end with that, or in a system of their own. At the end of
+    the block, also when it is cancelled, running turns are aborted, their partial answers kept, and
+    everything is flushed.
 
     Raises:
         EngineError: the store cannot be opened, or a setting is wrong; nothing has been started then.
@@ -91,11 +93,11 @@ async def open_engine(
         now=now,
         ids=ids,
     )
-    async with (
-        open_system(shutdown_budget_seconds=settings.shutdown_budget_seconds) as system,
-        _engine_on(system, parts) as engine,
-    ):
-        yield engine
+    async with AsyncExitStack() as stack:
+        if system is None:
+            budget_seconds = settings.shutdown_budget_seconds
+            system = await stack.enter_async_context(open_system(shutdown_budget_seconds=budget_seconds))
+        yield await stack.enter_async_context(_engine_on(system, parts))
 
 
 class _Parts(msgspec.Struct, frozen=True, kw_only=True):

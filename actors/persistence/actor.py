@@ -168,11 +168,11 @@ class PersistenceActor(TrioActor):
             self._perform(self._state.decide_woken(trio.current_time()))
 
     async def on_stop(self) -> None:
-        await self._in_store_thread(self._close)
+        await self._where_it_may_block(self._close)
 
     async def on_failure(self, *_: object, **__: object) -> None:
         # What waits is not committed: a state that has just failed is not to be trusted.
-        await self._in_store_thread(self._store.close)
+        await self._where_it_may_block(self._store.close)
 
     def _close(self) -> None:
         rest = self._state.take_rest()
@@ -239,6 +239,9 @@ class PersistenceActor(TrioActor):
         # Shielded: a transaction that has begun is seen to its end, also when the actor is stopping.
         with trio.CancelScope(shield=True):
             report(await self._in_store_thread(lambda: _outcome_of(call)))
+
+    async def _where_it_may_block(self, call: Callable[[], T]) -> T:
+        return await self._in_store_thread(call) if self._store.blocking else call()
 
     async def _in_store_thread(self, call: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(call, limiter=self._limiter)
