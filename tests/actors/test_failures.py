@@ -18,13 +18,7 @@ from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
 from tests.actors.persistence.difficult_stores import FailingStore, GatedStore
-from tests.actors.session.stage import Stage, open_stage, play
-
-
-async def code_of(call: Awaitable[object]) -> ErrorCode:
-    with pytest.raises(EngineError) as caught:
-        await call
-    return caught.value.code
+from tests.actors.session.stage import Stage, code_of, open_stage, play
 
 
 @asynccontextmanager

@@ -26,13 +26,7 @@ from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
 from tests.actors.persistence.difficult_stores import GatedStore
-from tests.actors.session.stage import Stage, bodies_until, open_stage
-
-
-async def code_of(call: Awaitable[object]) -> ErrorCode:
-    with pytest.raises(EngineError) as caught:
-        await call
-    return caught.value.code
+from tests.actors.session.stage import Stage, bodies_until, code_of, open_stage
 
 
 async def test_a_turn_is_answered_and_stays_in_the_session() -> None:
