@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from typing import Protocol, TypeVar
@@ -14,6 +15,7 @@ from actors.conversation import Part
 from actors.errors import EngineError
 from actors.models.base import Emit
 from actors.models.server_sent_events import EventDecoder, ServerSentEvent
+from actors.models.silence import SilenceLimit
 from actors.models.traffic import Traffic
 
 __all__ = ["EventParser", "pump"]
@@ -48,7 +50,14 @@ class EventParser(Protocol):
         ...
 
 
-async def pump(response: httpx.Response, parser: EventParser, emit: Emit, traffic: Traffic) -> None:
+async def pump(
+    response: httpx.Response,
+    parser: EventParser,
+    emit: Emit,
+    traffic: Traffic,
+    *,
+    silence_seconds: float = math.inf,
+) -> None:
     """Read `response` to its end and emit what `parser` makes of it.
 
     Parts are held back only while more bytes are at hand without waiting, so that a busy process makes few
@@ -83,9 +92,11 @@ async def pump(response: httpx.Response, parser: EventParser, emit: Emit, traffi
     try:
         # Cancelling the read unwinds the generators of httpx underneath; leaving the loop would not.
         with trio.CancelScope() as reading:
+            silence = SilenceLimit(reading, silence_seconds)
             while (chunk := await _before_waiting(anext(chunks, None), flush)) is not None:
                 if failure is not None:
                     continue
+                silence.heard()
                 traffic.body_bytes += len(chunk)
                 failure = take(decoder.feed(chunk))
                 if failure is not None:
@@ -96,6 +107,8 @@ async def pump(response: httpx.Response, parser: EventParser, emit: Emit, traffi
                 failure = take(decoder.end(), at_end=True)
         if failure is not None:
             raise failure
+        if reading.cancelled_caught and not parser.done:
+            raise httpx.ReadTimeout("nothing came in time")
         parts += parser.end()
     finally:
         flush()

@@ -54,6 +54,7 @@ class HttpPool:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timeout = httpx.Timeout(silence_seconds, connect=connect_timeout_seconds, pool=None)
+        self._silence_seconds = silence_seconds
         self._transport = transport
         self._ssl_context: ssl.SSLContext | None = None
         self._traffic = Traffic()
@@ -79,6 +80,11 @@ class HttpPool:
     def traffic(self) -> Traffic:
         """The pool's counters, for the code that reads the answers."""
         return self._traffic
+
+    @property
+    def silence_seconds(self) -> float:
+        """The longest silence inside an answer, which is for its reader to bound: see `SilenceLimit`."""
+        return self._silence_seconds
 
     def statistics(self) -> TrafficStatistics:
         return self._traffic.statistics()

@@ -12,6 +12,7 @@ from actors.models.http import HttpPool
 from actors.models.http_errors import endpoint_of
 from actors.models.openai_chat_parser import OpenAIChatParser
 from actors.models.openai_chat_request import MaxTokensField, encode_request
+from actors.models.silence import SilenceLimit
 
 __all__ = ["OpenAIChatModel"]
 
@@ -76,9 +77,10 @@ class OpenAIChatModel:
         async with self._http.post(self._url, self._headers, body) as response:
             content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if content_type == "text/event-stream":
-                await pump(response, OpenAIChatParser(), emit, self._http.traffic)
+                silence = self._http.silence_seconds
+                await pump(response, OpenAIChatParser(), emit, self._http.traffic, silence_seconds=silence)
             elif content_type == "application/json" or content_type.endswith("+json"):
-                self._emit_whole(await _read(response), emit)
+                self._emit_whole(await _read(response, self._http.silence_seconds), emit)
             else:
                 raise EngineError(
                     ErrorCode.EXECUTION_FAILED,
@@ -100,11 +102,13 @@ class OpenAIChatModel:
             )
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _read(response: httpx.Response, silence_seconds: float) -> bytes:
     chunks: list[bytes] = []
     length = 0
     with trio.CancelScope() as reading:
+        silence = SilenceLimit(reading, silence_seconds)
         async for chunk in response.aiter_bytes():
+            silence.heard()
             chunks.append(chunk)
             length += len(chunk)
             if length > _WHOLE_ANSWER_BYTES:
@@ -113,6 +117,8 @@ async def _read(response: httpx.Response) -> bytes:
         raise EngineError(
             ErrorCode.EXECUTION_FAILED, f"the answer is larger than {_WHOLE_ANSWER_BYTES} bytes"
         )
+    if reading.cancelled_caught:
+        raise httpx.ReadTimeout("nothing came in time")
     return b"".join(chunks)
 
 

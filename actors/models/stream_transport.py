@@ -84,7 +84,7 @@ class StreamTransport(httpx.AsyncBaseTransport):
         response = await _read_head(connection, wire, silence)
         chunked = (b"transfer-encoding", b"chunked") in response.headers
         if chunked and response.status_code not in _NO_BODY and request.method != "HEAD":
-            stream: _Body = _StreamedBody(self, wire, connection, silence)
+            stream: _Body = _StreamedBody(self, wire, connection)
         else:
             stream = _PlainBody(self, wire, connection, silence)
         return httpx.Response(
@@ -103,13 +103,10 @@ class StreamTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """The body of one response. Closed before its end it takes its connection with it."""
 
-    def __init__(
-        self, transport: StreamTransport, wire: _Wire, connection: h11.Connection, silence: float
-    ) -> None:
+    def __init__(self, transport: StreamTransport, wire: _Wire, connection: h11.Connection) -> None:
         self._transport = transport
         self._wire: _Wire | None = wire
         self._connection: h11.Connection | None = connection
-        self._silence = silence
 
     def _complete(self, *, reusable: bool) -> None:
         assert self._wire is not None
@@ -143,7 +140,10 @@ class _StreamedBody(_Body):
                 yield payload
             if body.complete:
                 break
-            data = await _receive(self._wire, self._silence)
+            try:
+                data = await self._wire.receive()
+            except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                raise httpx.ReadError(str(error)) from error
             if not data:
                 raise httpx.RemoteProtocolError("the connection was closed in the middle of the answer")
         self._complete(reusable=keep_alive and not body.surplus)
@@ -151,6 +151,12 @@ class _StreamedBody(_Body):
 
 class _PlainBody(_Body):
     """A body of known length, or one that ends with its connection, as h11 reads it."""
+
+    def __init__(
+        self, transport: StreamTransport, wire: _Wire, connection: h11.Connection, silence: float
+    ) -> None:
+        super().__init__(transport, wire, connection)
+        self._silence = silence
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         connection, self._connection = self._connection, None
