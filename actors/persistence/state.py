@@ -18,6 +18,10 @@ from actors.records import SessionWrite
 
 __all__ = ["Commit", "Effect", "Notify", "PersistenceState", "Settled", "WakeAfter"]
 
+_RIPE = 0.9
+"""A commit takes along who is due within a tenth of the throttle: with many sessions there would be one for
+every few of them, and each hands the interpreter's lock to the store's thread and back."""
+
 RETRY_DELAYS_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
@@ -299,7 +303,7 @@ class PersistenceState:
         """Take what is urgent and what is due. A session's writes stay together and in order."""
         due: list[str] = []
         for session_id, queue in self._waiting.items():
-            if queue.dirty_since + self._throttle_seconds > now:
+            if queue.dirty_since + _RIPE * self._throttle_seconds > now:
                 break
             due.append(session_id)
         batch: list[Save] = []
