@@ -245,8 +245,8 @@ def put_admission(
     if turn.request_id is not None:
         kept = record.requests[-REQUESTS_KEPT + 1 :]
         changes["requests"] = (*kept, RequestRecord(turn.request_id, turn.task_id))
-    if record.queued and record.queued[0].task_id == turn.task_id:
-        changes["queued"] = record.queued[1:]
+    if turn.is_queued:
+        changes["queued"] = tuple(queued for queued in record.queued if queued.task_id != turn.task_id)
     return state.change_record(
         now, status=status, active_leaf_id=turn.leaf_id, task=turn.record(), error=None, **changes
     )

@@ -29,12 +29,12 @@ def start(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
 
 def call_model(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     """Ask the model with the branch as it is; what was said to the running turn joins it here."""
-    effects = _join_steering(state, turn, now)
+    if turn.steering:
+        return _join_steering(state, turn, now)
     turn.phase = Phase.RUNNING
     turn.model_calls += 1
     turn.begin_answer()
-    effects.append(CallModel(turn.task_id, turn.executor.model, _request(state, turn)))
-    return effects
+    return [CallModel(turn.task_id, turn.executor.model, _request(state, turn))]
 
 
 def _request(state: SessionState, turn: Turn) -> ModelRequest:
@@ -48,17 +48,17 @@ def _request(state: SessionState, turn: Turn) -> ModelRequest:
 
 
 def _join_steering(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
-    if not turn.steering:
-        return []
+    """Put it into the conversation; the model is asked when that is durable."""
     joined = [put_question(state, turn, question, now) for question in turn.steering]
     turn.steering = ()
+    turn.phase = Phase.STORING
     put = state.change_record(now, active_leaf_id=turn.leaf_id, task=turn.record())
-    return state.write(
-        *map(PutMessage, joined),
-        put,
-        immediate=True,
-        then=lambda state, now: announce_asked(state, turn, joined, put.record, now),
-    )
+
+    def stored(state: SessionState, now: Now) -> list[Effect]:
+        effects = announce_asked(state, turn, joined, put.record, now)
+        return effects + (call_model(state, turn, now) if turn.phase is Phase.STORING else [])
+
+    return state.write(*map(PutMessage, joined), put, immediate=True, then=stored)
 
 
 def announce_asked(

@@ -49,16 +49,18 @@ class EventLog:
         """
         self.epoch = epoch
         self.subscribers = dict.fromkeys(subscribers)
+        if handover is not None and handover.seq < seq:
+            handover = None  # the store has been told more since then, by somebody else
         if handover is None:
             self.seq = seq
             self._line_seq = seq if at_rest else None
             self._line_epoch = epoch
         else:
-            assert handover.seq >= seq
             self.seq = handover.seq
             self._line_epoch = handover.epoch
-            if handover.events:
-                self._kept = deque(handover.events, maxlen=EVENTS_KEPT)
+        events = () if handover is None else handover.events
+        if events or self.subscribers:
+            self._kept = deque(events, maxlen=EVENTS_KEPT)
 
     def hand_over(self) -> Handover:
         return Handover(self._line_epoch, self.seq, tuple(self._kept or ()))
@@ -89,6 +91,6 @@ class EventLog:
     def _since(self, cursor: Cursor, kept: deque[Event]) -> tuple[Event, ...] | None:
         same_line = cursor.epoch >= self._line_epoch or cursor.seq == self._line_seq
         missing = self.seq - cursor.seq
-        if not same_line or not 0 <= missing <= len(kept):
+        if not same_line or cursor.epoch > self.epoch or not 0 <= missing <= len(kept):
             return None
         return tuple(kept)[len(kept) - missing :]

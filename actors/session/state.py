@@ -244,7 +244,7 @@ class SessionState:
         return self.write(PutSession(self.record), immediate=True, then=lambda state, _: state._leave())
 
     def _leave(self) -> list[Effect]:
-        if self.known_record().at_rest:
+        if self.known_record().at_rest and not self.turn_keeps_it():
             return self.say_goodbye()
         self._leaving = False  # a registry that has forgotten the release gave it something to do
         return []

@@ -160,15 +160,8 @@ class Turn:
     def add_usage(self) -> None:
         """Count the tokens of the answer that is complete now."""
         spent = self.builder.build().usage
-        if spent is None or self.usage is None:
-            self.usage = spent or self.usage
-        else:
-            self.usage = Usage(
-                input_tokens=self.usage.input_tokens + spent.input_tokens,
-                output_tokens=self.usage.output_tokens + spent.output_tokens,
-                cached_input_tokens=self.usage.cached_input_tokens + spent.cached_input_tokens,
-                reasoning_tokens=self.usage.reasoning_tokens + spent.reasoning_tokens,
-            )
+        if spent is not None:
+            self.usage = spent if self.usage is None else self.usage + spent
 
     def change_call(self, changed: CallRecord) -> None:
         self.calls = tuple(
