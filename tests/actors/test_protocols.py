@@ -12,19 +12,46 @@ import msgspec
 import pytest
 
 from actors import events
-from actors.conversation import FinishPart, FinishReason, Message, Role, Text, TextPart, ToolCallPart, Usage
+from actors.conversation import (
+    Attachment,
+    FileReference,
+    FinishPart,
+    FinishReason,
+    Image,
+    Message,
+    Processing,
+    Role,
+    SystemControl,
+    Text,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+    ToolCallRequest,
+    ToolResult,
+    ToolStatus,
+    Usage,
+)
 from actors.errors import ErrorCode, ErrorInfo
-from actors.events import Event, EventBody, TaskOutcome
+from actors.events import Event, EventBody, GlobalBody, Lagged, TaskOutcome
 from actors.persistence import protocol as persistence
 from actors.records import (
     AppendText,
+    CallRecord,
+    CallState,
+    DeleteMessages,
+    PoolStatus,
     PutMessage,
     PutSession,
+    Question,
+    QueuedQuestion,
+    RequestRecord,
     RunRecord,
     SessionRecord,
+    SessionRuntime,
     SessionStatus,
     SessionWrite,
     StoredSession,
+    TaskRecord,
 )
 from actors.registry import protocol as registry
 from actors.session import protocol as session
@@ -32,8 +59,40 @@ from actors.session import protocol as session
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = ErrorInfo(ErrorCode.TIMEOUT, "too slow", {"seconds": 3})
 MESSAGE = Message(message_id="m", parent_id=None, role=Role.USER, content=Text("hello"), created_at=NOW)
-RECORD = SessionRecord(session_id="s", created_at=NOW, updated_at=NOW, error=ERROR)
-WRITE = SessionWrite("s", 1, 2, (PutSession(RECORD), PutMessage(MESSAGE), AppendText("m", "text")))
+CALL = ToolCall("c", "free", "{}")
+CALL_RECORD = CallRecord(call=CALL, state=CallState.EXECUTING, started_at=NOW)
+QUESTION = Question("hello", (Attachment("a.txt", "content"),))
+MESSAGES = (
+    MESSAGE,
+    *(
+        Message(
+            message_id=f"m{number}", parent_id="m", role=Role.ASSISTANT, content=content, created_at=NOW
+        )
+        for number, content in enumerate(
+            (
+                Image("image/png", b"png"),
+                FileReference("a.py", NOW, "content", 1, 2),
+                ToolCallRequest((CALL,)),
+                ToolResult("c", "free", ToolStatus.UNKNOWN, "nobody knows", ended_at=NOW),
+                SystemControl("model", "a:b", "c:d"),
+                Processing("search", 0.5),
+            )
+        )
+    ),
+)
+RECORD = SessionRecord(
+    session_id="s",
+    created_at=NOW,
+    updated_at=NOW,
+    error=ERROR,
+    task=TaskRecord("t", "m", calls=(CALL_RECORD,), replay=(QUESTION,), steering=(QUESTION,)),
+    queued=(QueuedQuestion("t2", QUESTION),),
+    requests=(RequestRecord("r", "t"),),
+)
+RUNTIME = SessionRuntime(session_id="s", status=SessionStatus.FAILED, last_active_at=NOW, error=ERROR)
+WRITE = SessionWrite(
+    "s", 1, 2, (PutSession(RECORD), PutMessage(MESSAGE), AppendText("m", "text"), DeleteMessages(("m",)))
+)
 OUTCOME = TaskOutcome(
     session_id="s", task_id="t", status=SessionStatus.FAILED, prompt="p", error=ERROR, usage=Usage(1)
 )
@@ -48,7 +107,20 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     session.AbortTurn("t"),
     session.CreateSession(session.NewSession(title="t")),
     session.GetSnapshot(),
-    session.Subscribe("subscriber/1"),
+    session.Subscribe("subscriber/1", session.Cursor(1, 2)),
+    session.RetryAnswer(message_id="m", executor_id="expert"),
+    session.EditMessage(message_id="m", text="other", rerun=True, expected_version=3),
+    session.Rerun(input_data={"name": "value"}, request_id="r"),
+    session.ConfirmToolCall(call_id="c", approved=True),
+    session.DeleteMessage(message_id="m"),
+    session.SwitchBranch(message_id="m"),
+    session.UpdateSession(changes=session.SessionChanges(title="t")),
+    session.MarkRead(),
+    session.GetPage(skip=1, take=2),
+    session.SetActive(active=True),
+    session.ReportAdmission(),
+    session.OutputArrived("t", "c", "working"),
+    session.ToolEnded("t", "c", ToolStatus.SUCCEEDED, "done"),
     session.SlotGranted("t"),
     session.SlotQueued("t", 3),
     session.SlotRefused("t", ERROR),
@@ -56,7 +128,14 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     session.PartsArrived("t", PARTS),
     session.TurnEnded("t", ERROR),
     session.SubscriberEnded("subscriber/1"),
-    persistence.SessionLoaded(StoredSession(RECORD, (MESSAGE,), 1, 2)),
+    persistence.SessionLoaded(StoredSession(RECORD, MESSAGES, 1, 2)),
+    persistence.ChatOpened("/a.chat.json", "s"),
+    persistence.ChatRefused("/a.chat.json", ERROR),
+    persistence.SessionDeleted("s", ERROR),
+    persistence.OpenChatFile("registry", "/a.chat.json"),
+    persistence.RemoveSession("registry", "s"),
+    persistence.ForkChatFile("/a.chat.json"),
+    persistence.CreateChatFile(directory="/", record=RECORD, new_task=True),
     persistence.LoadFailed("s", ERROR),
     persistence.Saved("s", 1, 2),
     persistence.SaveFailed("s", 1, 2, ERROR),
@@ -75,12 +154,44 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     registry.GetPoolStatus(),
     registry.RequestSlot("s", "t", 1),
     registry.ReturnSlot("s", "t"),
-    registry.Passivate("s", ERROR),
+    registry.Passivate("s", session.Handover(1, 2, (EVENT,)), ERROR),
+    registry.OpenChat("/a.chat.json", "s"),
+    registry.RegisterSession("s"),
+    registry.UnregisterSession(session_id="s", force=True),
+    registry.DeleteSession("s"),
+    registry.SetActiveSession(None),
+    registry.GetActive(),
+    registry.GetRuntime("s"),
+    registry.ListRuntimes(),
+    registry.StartAutoCleanup(1.0, 2.0),
+    registry.StopAutoCleanup(),
+    registry.CleanUpIdle(2.0),
+    registry.SubscribeAll("subscriber/1"),
+    registry.GetStatistics(),
+    registry.StaysLoaded("s", ERROR),
+    registry.SessionNotice(RUNTIME),
+    session.AdmissionReport(
+        runtime=RUNTIME, task_id="t", priority=1, number=2, has_slot=True, subscribers=("subscriber/1",)
+    ),
+    events.MessageChanged(MESSAGE),
+    events.MessageEdited(MESSAGE),
+    events.MessagesDeleted(("m",)),
+    events.ToolCallsUpdated("m", (CALL_RECORD,)),
+    events.ToolOutput("c", "working"),
+    events.ContextUpdated(RECORD),
+    events.SessionRegistered(),
+    events.SessionUnregistered(),
+    events.SessionUnreadUpdated(2),
+    events.SessionFailed(ERROR),
+    events.PoolStatusChanged(PoolStatus(1, 2, 0, 3, 1, 0, 8)),
+    events.PersistenceFailed(ERROR),
+    events.ActorRestarted("registry"),
     events.SessionStatusChanged(SessionStatus.RUNNING),
     events.MessageAdded(MESSAGE),
     events.AnswerStreamed(PARTS),
     events.TaskFinished(OUTCOME),
     session.EventPublished(EVENT),
+    session.EventsLost(Lagged()),
     session.SubscriptionEnded(),
 )
 UNIONS = (
@@ -89,7 +200,8 @@ UNIONS = (
     persistence.PersistenceNotice,
     registry.RegistryCommand,
     EventBody,
-    session.EventPublished | session.SubscriptionEnded,
+    GlobalBody,
+    session.EventPublished | session.EventsLost | session.SubscriptionEnded,
 )
 
 

@@ -4,68 +4,181 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from actors.conversation import MessageState, Role, Text, TextPart, ThoughtPart, ToolCallPart
-from actors.errors import ErrorCode, ErrorInfo
-from actors.events import TaskOutcome
+from actors.conversation import Attachment, Role, Text
+from actors.records import ApprovalMode, CallState, ChatMode
 from actors.session.protocol import (
     AbortTurn,
+    ConfirmToolCall,
+    Cursor,
+    DeleteMessage,
+    EditMessage,
+    GetPage,
     GetSnapshot,
+    MarkRead,
+    MessagePage,
+    NewSession,
+    OnBusy,
+    Rerun,
     ResumeTurn,
-    SessionSnapshot,
+    RetryAnswer,
+    SessionChanges,
     SubmitTurn,
-    Subscribe,
-    SubscriberEnded,
+    SwitchBranch,
+    UpdateSession,
     WaitTurn,
 )
-from actors.session.status import BUSY
-from actors.session.turn import Phase
-from tests.actors.session.world import RIVALS, World
+from tests.actors.session.observer import Observer
+from tests.actors.session.session_machine import SurroundedSession, new_sessions, tool_calls
+from tests.actors.session.world import World
 
-rivals = st.sampled_from(RIVALS)
-parts = st.lists(
-    st.one_of(
-        st.builds(TextPart, st.text("ab ", max_size=3)),
-        st.builds(ThoughtPart, st.text("ab ", max_size=3)),
-        st.builds(ToolCallPart, st.integers(0, 1), st.just("call"), st.just("tool"), st.just("{}")),
-    ),
-    min_size=1,
-    max_size=3,
+__all__ = ["SessionMachine"]
+
+priorities = st.integers(-1, 1)
+executors = st.sampled_from(("default", "default", "expert", "modest", "homeless", "nobody"))
+changes = st.builds(
+    SessionChanges,
+    title=st.sampled_from((None, "a title", "x" * 300)),
+    model=st.sampled_from((None, "scripted:other", "nowhere:model")),
+    system_prompt=st.sampled_from((None, "You say {{n}}.")),
+    mode=st.sampled_from((None, *ChatMode)),
+    approval_mode=st.sampled_from((None, *ApprovalMode)),
+    max_turns=st.sampled_from((None, 0, 2)),
 )
 
 
-class SessionMachine(RuleBasedStateMachine):
+class SessionMachine(SurroundedSession):
+    @initialize(new=new_sessions, calls=st.none() | tool_calls)
+    def begin(self, new: NewSession, calls: list[tuple[str, str, str]] | None) -> None:
+        """Most lives begin in the middle of a turn: chance alone seldom gets that far."""
+        self.world = World(new)
+        self.world.run_to_rest()
+        if calls is not None:
+            self.began.append(self.world.ask(SubmitTurn(text="begin {{n}}", on_busy=OnBusy.QUEUE)))
+            self.let_all_arrive()
+            self.call_tools(calls, ends=True)
+
+    def message_ids(self) -> list[str]:
+        return ["unknown", *(message.message_id for message in self.world.state.tree)]
+
+    @rule(
+        priority=priorities,
+        executor_id=executors,
+        on_busy=st.sampled_from(OnBusy),
+        named=st.booleans(),
+        attached=st.booleans(),
+        quickly=st.booleans(),
+    )
+    def submit(
+        self, priority: int, executor_id: str, on_busy: OnBusy, named: bool, attached: bool, quickly: bool
+    ) -> None:
+        number = len(self.submitted)
+        command = SubmitTurn(
+            text=f"question {number} {{{{n}}}}",
+            attachments=(Attachment("a.txt", "content"),) if attached else (),
+            priority=priority,
+            executor_id=executor_id,
+            on_busy=on_busy,
+            request_id=f"request {number}" if named else None,
+        )
+        self.submitted[command.text] = []
+        self._submit(command)
+        if quickly:
+            self.let_all_arrive()
+
+    @precondition(lambda self: self.submitted)
+    @rule(data=st.data(), on_busy=st.sampled_from(OnBusy))
+    def submit_again(self, data: st.DataObject, on_busy: OnBusy) -> None:
+        """The same request: by a client that did not hear the answer."""
+        text = data.draw(st.sampled_from(sorted(self.submitted)))
+        number = text.split()[1]
+        self._submit(SubmitTurn(text=text, on_busy=on_busy, request_id=f"request {number}"), again=True)
+
+    def _submit(self, command: SubmitTurn, *, again: bool = False) -> None:
+        if again and not self.was_named(command):
+            return
+        request = self.world.ask(command)
+        self.submitted[command.text].append(request)
+        self.began.append(request)
+        if command.request_id is not None:
+            self.named.add(command.request_id)
+
+    def was_named(self, command: SubmitTurn) -> bool:
+        return command.request_id in self.named
+
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
-        self.submitted: dict[int, str] = {}
-        self.may_lose = False  # the store gave up once: what was not acknowledged may be gone
+        self.named: set[str] = set()
+        self.replays = 0
+        self.strangers = 0
 
-    @initialize()
-    def begin_with_a_subscriber(self) -> None:
-        self.world.run_to_rest()
-        self.world.ask(Subscribe("subscriber"))
+    @rule(priority=priorities)
+    def resume(self, priority: int) -> None:
+        self.began.append(self.world.ask(ResumeTurn(priority=priority)))
 
-    def task_ids(self) -> list[str]:
-        return ["unknown", *self.world.requested]
+    @rule(data=st.data(), executor_id=executors)
+    def retry(self, data: st.DataObject, executor_id: str) -> None:
+        message_id = data.draw(st.sampled_from(self.message_ids()))
+        self.began.append(self.world.ask(RetryAnswer(message_id=message_id, executor_id=executor_id)))
 
-    @rule(priority=st.integers(-1, 1))
-    def submit(self, priority: int) -> None:
-        text = f"question {len(self.submitted)}"
-        request = self.world.ask(SubmitTurn(text=text, priority=priority))
-        self.submitted[request] = text
+    @rule(data=st.data(), rerun=st.booleans(), stale=st.sampled_from((False, False, True)))
+    def edit(self, data: st.DataObject, rerun: bool, stale: bool) -> None:
+        message_id = data.draw(st.sampled_from(self.message_ids()))
+        if not rerun:
+            self._may_go(message_id)
+        self.replays += 1
+        request = self.world.ask(
+            EditMessage(
+                message_id=message_id,
+                text=f"edited {self.replays}",
+                rerun=rerun,
+                expected_version=-1 if stale else None,
+            )
+        )
+        if rerun:
+            self.began.append(request)
+
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        message_id = data.draw(st.sampled_from(self.message_ids()))
+        self._may_go(message_id)
+        self.world.ask(DeleteMessage(message_id=message_id))
+
+    def _may_go(self, message_id: str) -> None:
+        message = self.world.state.tree.find(message_id)
+        if message is None:
+            return
+        text = (
+            message.content.text if message.role is Role.USER and isinstance(message.content, Text) else ""
+        )
+        self.may_be_gone.add(text)
+
+    @rule(data=st.data())
+    def switch(self, data: st.DataObject) -> None:
+        self.world.ask(SwitchBranch(message_id=data.draw(st.sampled_from(self.message_ids()))))
+
+    @rule(priority=priorities)
+    def rerun(self, priority: int) -> None:
+        self.replays += 1  # so that no text is that of another question
+        self.began.append(
+            self.world.ask(Rerun(input_data={"n": f"rerun {self.replays}"}, priority=priority))
+        )
+
+    @rule(changes=changes)
+    def update(self, changes: SessionChanges) -> None:
+        self.world.ask(UpdateSession(changes=changes))
 
     @rule()
-    def resume(self) -> None:
-        self.world.ask(ResumeTurn())
+    def mark_read(self) -> None:
+        self.world.ask(MarkRead())
+
+    @rule(data=st.data(), approved=st.sampled_from((True, True, False)))
+    def confirm(self, data: st.DataObject, approved: bool) -> None:
+        turn = self.world.state.turn
+        call_ids = [] if turn is None else [call.call.call_id for call in turn.calls]
+        call_id = data.draw(st.sampled_from([*call_ids, *call_ids, "call_0", "unknown"]))
+        self.world.ask(ConfirmToolCall(call_id=call_id, approved=approved))
 
     @rule(data=st.data())
     def wait(self, data: st.DataObject) -> None:
@@ -73,179 +186,41 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def abort(self, data: st.DataObject) -> None:
-        task_id = data.draw(st.sampled_from([None, None, *self.task_ids()]))
-        could_answer = self.world.state.ready and not self.world.leaving
-        request = self.world.ask(AbortTurn(task_id))
-        assert not could_answer or request not in self.world.unanswered, "an abort is answered at once"
+        task_id = data.draw(st.sampled_from([None, *self.task_ids()]))
+        world = self.world
+        could_answer = world.state.ready and not world.leaving and world.rebuild is None
+        request = world.ask(AbortTurn(task_id))
+        assert not could_answer or request not in world.unanswered, "an abort is answered at once"
 
-    @rule()
-    def look(self) -> None:
+    @rule(skip=st.integers(-1, 5), take=st.integers(0, 3))
+    def look(self, skip: int, take: int) -> None:
         self.world.ask(GetSnapshot())
+        page = self.world.answers.get(self.world.ask(GetPage(skip=skip, take=take)))
+        if isinstance(page, MessagePage):
+            assert len(page.messages) == max(0, min(take, page.total - skip))
 
-    @rule()
-    def subscribe(self) -> None:
-        self.world.ask(Subscribe("subscriber"))
+    @rule(epoch=st.integers(0, 4), seq=st.integers(-1, 60))
+    def come_with_any_cursor(self, epoch: int, seq: int) -> None:
+        """Whatever was given is without a gap, else `Observer` says so."""
+        self.strangers += 1
+        name = f"stranger {self.strangers}"
+        stranger = self.world.observers[name] = Observer()
+        stranger.cursor = Cursor(epoch, seq)
+        self.world.subscribe(name, stranger.cursor)
 
-    @rule()
-    def lose_subscriber(self) -> None:
-        self.world.step(SubscriberEnded("subscriber"))
-
-    @rule()
-    def let_registry_work(self) -> None:
-        self.world.registry_step()
-
-    @rule()
-    def hear_registry(self) -> None:
-        self.world.notice_step()
-
-    @rule()
-    def hear_store(self) -> None:
-        self.world.store_step()
-
-    @rule(count=st.integers(1, 4))
-    def commit(self, count: int) -> None:
-        self.world.commit(count)
-
-    @precondition(lambda self: self.world.history)
-    @rule(really=st.integers(0, 4))
-    def give_up_storing(self, really: int) -> None:
-        if not really and self.world.to_store:
-            self.may_lose = True
-            self.world.give_up_storing()
-
-    @precondition(lambda self: self.world.running_call is not None)
-    @rule(said=parts)
-    def say(self, said: list[TextPart | ThoughtPart | ToolCallPart]) -> None:
-        self.world.say(*said)
-
-    @precondition(lambda self: self.world.running_call is not None)
-    @rule(fails=st.booleans())
-    def end_call(self, fails: bool) -> None:
-        self.world.end_call(ErrorInfo(ErrorCode.NETWORK_ERROR, "cut") if fails else None)
-
-    @rule()
-    def hear_call(self) -> None:
-        self.world.call_step()
-
-    @rule(rival=rivals)
-    def take_slot(self, rival: str) -> None:
-        self.world.take_slot(rival)
-
-    @rule(rival=rivals)
-    def give_slot_back(self, rival: str) -> None:
-        self.world.give_slot_back(rival)
-
-    @rule(really=st.integers(0, 3))
-    def release(self, really: int) -> None:
-        if not really:
-            self.world.release()
-
-    @precondition(lambda self: self.world.history)
-    @rule(really=st.integers(0, 4))
-    def crash(self, really: int) -> None:
-        if not really:
-            self.world.crash()
-
-    @rule()
-    def come_to_rest(self) -> None:
-        self.world.run_to_rest()
-
-    @invariant()
-    def memory_and_store_agree(self) -> None:
-        state = self.world.state
-        if self.world.store_gave_up or not state.ready:
-            return
-        replayed = self.world.replayed()
-        assert replayed is not None
-        assert replayed.record == state.record
-        assert replayed.revision == state.revision
-        in_memory = {message.message_id: message for message in state.tree}
-        running = state.turn.streamed_answer() if state.turn is not None else None
-        if running is not None:
-            in_memory[running.message_id] = running
-        assert {message.message_id: message for message in replayed.messages} == in_memory
-
-    @invariant()
-    def tree_is_well_formed(self) -> None:
-        state = self.world.state
-        if not state.ready:
-            return
-        seen: set[str | None] = {None}
-        for message in state.tree:
-            assert message.parent_id in seen
-            seen.add(message.message_id)
-        record = state.known_record()
-        assert record.active_leaf_id in seen
-        roles = [message.role for message in state.tree.branch(record.active_leaf_id)]
-        assert all(role in (Role.USER, Role.ASSISTANT) for role in roles)
-
-    @invariant()
-    def at_most_one_turn_is_unfinished(self) -> None:
-        state = self.world.state
-        if not state.ready or state.failure is not None:
-            return
-        record = state.known_record()
-        assert (record.status in BUSY) == (record.task is not None)
-        if state.turn is None or state.turn.phase in (Phase.ADMITTING, Phase.SETTLING):
-            assert record.task is None
-        else:
-            assert record.task is not None
-            assert record.task.task_id == state.turn.task_id
-        assert all(message.state is not MessageState.STREAMING for message in state.tree)
-
-    @invariant()
-    def slots_are_returned_at_most_once(self) -> None:
-        world = self.world
-        assert all(count == 1 for count in world.requested.values())
-        assert all(count == 1 for count in world.returned.values())
-        assert world.returned.keys() <= world.requested.keys()
-
-    @invariant()
-    def accepted_questions_are_in_the_store_once(self) -> None:
-        texts = [
-            message.content.text
-            for message in (self.world.stored().messages if self.world.history else ())
-            if message.role is Role.USER and isinstance(message.content, Text)
-        ]
-        assert len(texts) == len(set(texts))
-        for request, text in self.submitted.items():
-            answer = self.world.answers.get(request)
-            if isinstance(answer, str):
-                assert text in texts
-            elif isinstance(answer, ErrorInfo) and not self.may_lose:
-                assert text not in texts, "refused, and stored all the same"
-
-    def teardown(self) -> None:
-        world = self.world
-        world.run_to_rest()
-
-        assert not world.unanswered, "somebody waits for ever"
-        assert world.state.turn is None
-        assert world.pool.status(loaded=0).running == 0
-        assert world.pool.status(loaded=0).queued == 0
-        for task_id in world.requested:
-            assert world.returned[task_id] or world.refused[task_id]
-
-        before = self.snapshot()
-        world.release()
-        world.run_to_rest()
-        assert self.snapshot().messages == before.messages
-        for task_id, outcome in world.outcomes.items():
-            self.check_outcome_survives(task_id, outcome)
-
-    def snapshot(self) -> SessionSnapshot:
-        request = self.world.ask(GetSnapshot())
-        self.world.run_to_rest()
-        snapshot = self.world.answers[request]
-        assert isinstance(snapshot, SessionSnapshot)
-        return snapshot
-
-    def check_outcome_survives(self, task_id: str, outcome: TaskOutcome) -> None:
-        request = self.world.ask(WaitTurn(task_id))
-        stored = self.world.answers[request]
-        assert isinstance(stored, TaskOutcome)
-        for kept in ("status", "prompt", "answer", "thought", "tool_calls", "usage", "error"):
-            assert getattr(stored, kept) == getattr(outcome, kept)
+    def finish_what_waits(self) -> None:
+        for _ in range(50):
+            turn = self.world.state.turn
+            waiting = [
+                call.call.call_id
+                for call in (() if turn is None else turn.calls)
+                if call.state is CallState.AWAITING_APPROVAL
+            ]
+            if not waiting:
+                return
+            self.world.ask(ConfirmToolCall(call_id=waiting[0], approved=False))
+            self.world.run_to_rest()
+        raise AssertionError("it asks for ever")
 
 
 def test_a_session_keeps_its_promises_in_every_life() -> None:

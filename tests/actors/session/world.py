@@ -1,4 +1,4 @@
-"""What a session talks to, for tests of its pure logic: store, slots and model, as slow as a test likes.
+"""What a session talks to, for tests of its pure logic: all of it as slow as a test likes.
 
 Every channel is first in, first out, as actors' mail is; how the channels interleave is the test's choice.
 `World` checks by itself whatever must hold at the moment of an effect.
@@ -6,131 +6,213 @@ Every channel is first in, first out, as actors' mail is; how the channels inter
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import Counter, deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from actors.conversation import Message, MessageState, Part, Role, TextPart
+from actors.conversation import Message, Part, TextPart, ToolStatus
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import Event, MessageAdded, TaskFinished, TaskOutcome
 from actors.models.base import ModelRequest
-from actors.persistence.protocol import LoadFailed, PersistenceNotice, Saved, SaveFailed, SessionLoaded
-from actors.records import SessionWrite, StoredSession
-from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot
-from actors.registry.state import SlotPool
+from actors.persistence.protocol import (
+    ChatOpened,
+    ChatRefused,
+    LoadFailed,
+    PersistenceNotice,
+    Saved,
+    SaveFailed,
+    SessionDeleted,
+    SessionLoaded,
+)
+from actors.records import PutMessage, SessionStatus, SessionWrite, StoredSession
+from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot, SessionNotice, StaysLoaded
+from actors.registry.rebuild import Rebuild
+from actors.registry.slots import SlotPool
 from actors.session.decide import decide
 from actors.session.effects import (
     Answered,
     CallModel,
-    CancelCall,
+    CancelTask,
     Effect,
     Load,
     Now,
     Persist,
     Publish,
+    RefuseAll,
     Refused,
+    RunTool,
+    TellLost,
     TellRegistry,
-    WatchSubscriber,
 )
 from actors.session.protocol import (
+    AdmissionReport,
+    ConfirmToolCall,
     CreateSession,
+    Cursor,
+    Handover,
+    Inheritance,
     NewSession,
+    OutputArrived,
     PartsArrived,
     PrepareRelease,
+    ReportAdmission,
     SessionCommand,
     SessionMessage,
+    SetActive,
     SlotGranted,
     SlotNotice,
     SlotRefused,
+    Subscribe,
+    SubscriptionStarted,
+    ToolEnded,
     TurnEnded,
 )
 from actors.session.state import SessionState
 from actors.session.turn import Phase
 from actors.stores import MemoryStore
+from tests.actors.session import promises
+from tests.actors.session.observer import Observer
+from tests.actors.session.surroundings import surroundings
 
-__all__ = ["RIVALS", "SESSION", "World"]
+__all__ = ["PERMANENT", "RIVALS", "SESSION", "World"]
 
 SESSION = "s"
+PERMANENT = "permanent"
+"""The subscriber that always listens, and takes a snapshot whenever it is told that events are lost."""
 RIVALS = ("rival one", "rival two")  # together they fill the one slot and the one place in the queue
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = NewSession(model="scripted:echo")
 
-ToRegistry: TypeAlias = RequestSlot | ReturnSlot | Passivate
+ToRegistry: TypeAlias = RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | AdmissionReport
+FromRegistry: TypeAlias = SlotNotice | PrepareRelease | ReportAdmission | SetActive
+FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded
 
 
 class World:
     """One session, incarnation after incarnation, and everybody it talks to."""
 
-    def __init__(self) -> None:
+    def __init__(self, new: NewSession = NEW) -> None:
+        self._new = new
         self._ids = itertools.count(1)
         self._requests = itertools.count(1)
         self._seconds = 0.0
         self.store = MemoryStore()
-        self.history: list[SessionWrite] = []
+        self.mirror = MemoryStore()
+        self.is_stored = False
+        self.durable: list[Message] = []  # as they ever were
         self.pool = SlotPool(max_concurrent=1, max_queue_size=1)
+        self.rebuild: Rebuild | None = None
         self.rivals: set[str] = set()
         self.unanswered: set[int] = set()
         self.answers: dict[int, object] = {}
         self.held: list[tuple[SessionCommand, int]] = []
-        self.requested: Counter[str] = Counter()
-        self.returned: Counter[str] = Counter()
+        self.asked_slot: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.calls: dict[str, ModelRequest] = {}
-        self.heard: dict[str, list[str]] = {}
+        self.heard: dict[str, str] = {}
         self.outcomes: dict[str, TaskOutcome] = {}
+        self.approved: set[str] = set()
+        self.tool_runs: set[tuple[str, str | None, str]] = set()
+        self.observers: dict[str, Observer] = {PERMANENT: Observer()}
+        self.subscribed: dict[str, None] = {}
+        self._subscribing: dict[int, str] = {}
+        self._has_lost = False
+        self.active = False
         self.from_store: deque[PersistenceNotice] = deque()
-        self.open(NEW)
+        self.open(new)
 
-    def open(self, new: NewSession | None) -> None:
+    def open(self, new: NewSession | None, inheritance: Inheritance | None = None) -> None:
         """The next incarnation. What the store still says to the last one reaches this one: names stay."""
         self.from_store = deque(
             notice for notice in self.from_store if isinstance(notice, Saved | SaveFailed)
         )
         self.to_store: deque[SessionWrite] = deque()
         self.to_registry: deque[ToRegistry] = deque()
-        self.from_registry: deque[SlotNotice | PrepareRelease] = deque()
-        self.from_call: deque[PartsArrived | TurnEnded] = deque()
+        self.from_registry: deque[FromRegistry] = deque()
+        self.from_call: deque[FromTurn] = deque()
         self.running_call: str | None = None
+        self.running_tools: dict[str, str] = {}
         self.leaving = False
         self.passivated = False
         self.store_gave_up = False
-        self.state = SessionState(SESSION, ids=lambda: f"id{next(self._ids)}", check_model=_knows_all)
+        environment = surroundings(lambda: f"id{next(self._ids)}")
+        self.state = SessionState(SESSION, environment, inheritance or Inheritance(active=self.active))
         self.perform([Load(SESSION)])
         if new is not None:
             self.creation = self.ask(CreateSession(new))
+        self._follow_always()
 
     # -- what a test makes happen --
 
     def ask(self, command: SessionCommand) -> int:
         request = next(self._requests)
         self.unanswered.add(request)
+        if isinstance(command, ConfirmToolCall) and command.approved:
+            self.approved.add(command.call_id)
+        if isinstance(command, Subscribe):
+            self.observers.setdefault(command.subscriber, Observer()).follows = False
+            self.subscribed[command.subscriber] = None
+            self._subscribing[request] = command.subscriber
         self._deliver(command, request)
         return request
 
+    def subscribe(self, name: str, cursor: Cursor | None = None) -> int:
+        return self.ask(Subscribe(name, cursor))
+
+    def is_coming(self, name: str) -> bool:
+        """Whether a subscription of theirs is not answered yet."""
+        return any(
+            name == coming and request in self.unanswered for request, coming in self._subscribing.items()
+        )
+
+    def _follow_always(self) -> bool:
+        if self.is_coming(PERMANENT) or self.observers[PERMANENT].follows:
+            return False
+        self.subscribe(PERMANENT)
+        return True
+
     def _deliver(self, command: SessionCommand, request: int) -> None:
-        if self.leaving:
+        if self.leaving or self.rebuild is not None:
             self.held.append((command, request))
         else:
             self.step(command, request)
 
-    def release(self) -> None:
-        if not self.leaving:
+    def release(self, *, abort: bool = True) -> None:
+        if not self.leaving and self.rebuild is None:
             self.leaving = True
-            self.from_registry.append(PrepareRelease())
+            self.from_registry.append(PrepareRelease(abort))
 
-    def crash(self) -> None:
+    def set_active(self, *, active: bool) -> None:
+        self.active = active
+        if self.rebuild is None:
+            self.from_registry.append(SetActive(active))
+
+    def crash(self, failure: ErrorInfo | None = None) -> None:
         """The actor failed; the runtime tells those who wait for it."""
         self.unanswered = {request for _, request in self.held}
-        self._end()
+        self._end(failure=failure)
+
+    def forget(self) -> None:
+        """The registry failed, and begins anew: with its mail, with nothing in memory."""
+        self.pool = SlotPool(max_concurrent=1, max_queue_size=1)
+        self.rivals.clear()
+        self.unanswered -= {request for _, request in self.held}
+        self.held.clear()
+        self.leaving = False
+        self.rebuild = Rebuild([SESSION])
+        self.from_registry.append(ReportAdmission())
 
     def commit(self, count: int) -> None:
         """Commit so many writes as one batch, acknowledged by the last of them."""
         batch = [self.to_store.popleft() for _ in range(min(count, len(self.to_store)))]
         if batch:
             assert self.store.commit(batch) == (None,) * len(batch)
-            self.history += batch
+            self.is_stored = True
+            for write in batch:
+                self.durable += [op.message for op in write.ops if isinstance(op, PutMessage)]
             self.from_store.append(Saved(SESSION, batch[-1].epoch, batch[-1].revision))
 
     def give_up_storing(self) -> None:
@@ -150,8 +232,19 @@ class World:
             self.from_call.append(TurnEnded(self.running_call, error))
             self.running_call = None
 
+    def show_output(self, call_id: str) -> None:
+        self.from_call.append(OutputArrived(self.running_tools[call_id], call_id, "working"))
+
+    def end_tool(self, call_id: str, status: ToolStatus = ToolStatus.SUCCEEDED) -> None:
+        task_id = self.running_tools.pop(call_id)
+        self.from_call.append(ToolEnded(task_id, call_id, status, f"output of {call_id}"))
+
     def take_slot(self, rival: str) -> None:
-        if rival not in self.rivals and not isinstance(self.pool.request(rival, rival, 0), SlotRefused):
+        if (
+            self.rebuild is None
+            and rival not in self.rivals
+            and not isinstance(self.pool.request(RequestSlot(rival, rival, 0)), SlotRefused)
+        ):
             self.rivals.add(rival)
 
     def give_slot_back(self, rival: str) -> None:
@@ -163,17 +256,50 @@ class World:
         """The registry handles the next thing that the session said."""
         if not self.to_registry:
             return False
-        match self.to_registry.popleft():
-            case RequestSlot(session_id, task_id, priority):
-                notice = self.pool.request(session_id, task_id, priority)
+        message = self.to_registry.popleft()
+        if self.rebuild is None:
+            self._registry_handles(message)
+        else:
+            self.rebuild.take(message, 0)
+            if self.rebuild.is_done:
+                self._end_rebuild()
+        return True
+
+    def _registry_handles(self, message: ToRegistry) -> None:
+        match message:
+            case RequestSlot(_, task_id) as asked:
+                notice = self.pool.request(asked)
                 if isinstance(notice, SlotRefused):
                     self.refused[task_id] += 1
                 self.from_registry.append(notice)
-            case ReturnSlot(session_id, task_id):
+            case ReturnSlot(session_id, task_id, waiting):
                 self._pass_on(self.pool.give_back(session_id, task_id))
-            case Passivate():
-                self._end()
-        return True
+                if waiting:
+                    self.pool.wait_for_person(session_id, task_id)
+            case StaysLoaded():
+                self._stay()
+            case SessionNotice() | AdmissionReport():
+                pass
+            case Passivate(_, handover, error):
+                self._end(handover=handover, failed=error is not None)
+
+    def _stay(self) -> None:
+        self.leaving = False
+        held, self.held = self.held, []
+        for command, request in held:
+            self._deliver(command, request)
+
+    def _end_rebuild(self) -> None:
+        rebuild, self.rebuild = self.rebuild, None
+        assert rebuild is not None
+        self.pool.restore(rebuild.reports())
+        self._pass_on(self.pool.start())
+        session = self.state
+        for message, _ in rebuild.mail():
+            if session is self.state:
+                assert isinstance(message, ToRegistry)
+                self._registry_handles(message)
+        self._stay()
 
     def store_step(self) -> bool:
         return self._hear(self.from_store)
@@ -186,45 +312,52 @@ class World:
         turn = self.state.turn
         if isinstance(message, PartsArrived) and turn is not None and turn.phase is Phase.RUNNING:
             text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
-            self.heard.setdefault(message.task_id, []).append(text)
+            self.heard[message.task_id] += text
         return self._hear(self.from_call)
 
     def run_to_rest(self) -> None:
-        """Everything arrives, the model finishes, the rivals go."""
-        for _ in range(1_000):
+        """Everything arrives, the model finishes, so do the tools, the rivals go."""
+        for _ in range(2_000):
             for rival in RIVALS:
                 self.give_slot_back(rival)
             self.commit(len(self.to_store))
             moved = [self.store_step(), self.notice_step(), self.call_step(), self.registry_step()]
             if not any(moved) and not self.to_store:
-                if self.running_call is None:
+                if self.running_call is None and not self.running_tools and not self._follow_always():
                     return
                 self.end_call()
+                for call_id in tuple(self.running_tools):
+                    self.end_tool(call_id)
         raise AssertionError("the session never comes to rest")
 
-    def _hear(
-        self,
-        channel: deque[PersistenceNotice]
-        | deque[SlotNotice | PrepareRelease]
-        | deque[PartsArrived | TurnEnded],
-    ) -> bool:
+    def _hear(self, channel: deque[PersistenceNotice] | deque[FromRegistry] | deque[FromTurn]) -> bool:
         if not channel:
             return False
-        self.step(channel.popleft())
+        message = channel.popleft()
+        assert not isinstance(message, ChatOpened | ChatRefused | SessionDeleted), "not for a session"
+        self.step(message)
         return True
 
     def _pass_on(self, grants: Sequence[tuple[str, SlotGranted]]) -> None:
         self.from_registry.extend(notice for session_id, notice in grants if session_id == SESSION)
 
-    def _end(self) -> None:
+    def _end(
+        self, *, handover: Handover | None = None, failure: ErrorInfo | None = None, failed: bool = False
+    ) -> None:
         """The actor is gone. Its slot is freed, what it told the store is committed, its mail moves on."""
-        self.to_registry.clear()
+        assert failed or handover is None or not self.unanswered - {request for _, request in self.held}
         self.pool.give_back(SESSION)
-        for task_id in self.requested:
-            self.returned[task_id] = 1
+        self.rebuild = None
         self.commit(len(self.to_store))
+        if failed:  # the registry ends the subscriptions of a session that cannot go on
+            self.subscribed.clear()
+            for observer in self.observers.values():
+                observer.lose()
         held, self.held = self.held, []
-        self.open(None if self.history else NEW)
+        inheritance = Inheritance(
+            subscribers=tuple(self.subscribed), handover=handover, active=self.active, failure=failure
+        )
+        self.open(None if self.is_stored else self._new, inheritance)
         for command, request in held:
             self._deliver(command, request)
 
@@ -234,32 +367,54 @@ class World:
         self._seconds += 0.25
         now = Now(START + timedelta(seconds=self._seconds), self._seconds)
         self.perform(decide(self.state, message, now, request))
+        if self._has_lost:
+            self._has_lost = False
+            self._follow_always()
 
-    def perform(self, effects: list[Effect]) -> None:
+    def perform(self, effects: list[Effect]) -> None:  # noqa: C901 - a table, one case an effect
         for effect in effects:
             match effect:
                 case Load(session_id):
                     self._load(session_id)
                 case Persist(write, _):
-                    assert write.epoch == self.state.epoch
-                    if not self.store_gave_up:
-                        self.to_store.append(write)
+                    self._persist(write)
                 case TellRegistry(message):
                     self._tell_registry(message)
                 case CallModel(task_id, _, request):
-                    self._call(task_id, request)
-                case CancelCall():
+                    assert self.running_call is None, "one call at a time"
+                    assert not self.running_tools, "a call before all tools are over"
+                    promises.check_request(request, self.stored())
+                    self.calls[task_id] = request
+                    self.heard[task_id] = ""
+                    self.running_call = task_id
+                case RunTool(task_id, call):
+                    key = promises.check_tool(task_id, call, self.stored(), self.state, self.approved)
+                    assert key not in self.tool_runs, "a tool call is run at most once"
+                    self.tool_runs.add(key)
+                    self.running_tools[call.call_id] = task_id
+                case CancelTask():
                     self.running_call = None
-                case Publish(event, _):
+                    self.running_tools.clear()
+                case Publish(event, subscribers):
                     self._check_event(event)
+                    for name in subscribers:
+                        self.observers[name].see(event)
                 case Answered(request, value):
                     self._answer(request, value)
                 case Refused(request, error):
                     self._answer(request, error)
-                case WatchSubscriber():
-                    pass
+                case RefuseAll(error):
+                    for request in tuple(self.unanswered - {request for _, request in self.held}):
+                        self._answer(request, error)
+                case TellLost(_, subscribers):
+                    self._lose(subscribers)
                 case _:
                     assert_never(effect)
+
+    def _lose(self, subscribers: tuple[str, ...]) -> None:
+        for name in subscribers:
+            self.observers[name].lose()
+        self._has_lost = True
 
     def _load(self, session_id: str) -> None:
         assert not self.to_store, "persistence commits what waits before it loads"
@@ -267,33 +422,38 @@ class World:
             self.from_store.append(SessionLoaded(self.store.load(session_id)))
         except EngineError as error:
             self.from_store.append(LoadFailed(session_id, error.info))
+        self.mirror = copy.deepcopy(self.store)
+
+    def _persist(self, write: SessionWrite) -> None:
+        assert write.epoch == self.state.epoch
+        known = self.mirror.read(SESSION).record if self.mirror.list_sessions() else None
+        assert self.mirror.commit([write]) == (None,), "a gap, or a write out of order"
+        if known is not None:
+            promises.check_step(known, self.mirror.read(SESSION).record, self.state)
+        if not self.store_gave_up:
+            self.to_store.append(write)
 
     def _tell_registry(self, message: ToRegistry) -> None:
-        assert not self.passivated, "it spoke after its goodbye"
+        says_it_again = isinstance(message, AdmissionReport | Passivate)
+        assert not self.passivated or says_it_again, "it spoke after its goodbye"
         match message:
-            case RequestSlot(_, task_id, _):
-                self.requested[task_id] += 1
-            case ReturnSlot(_, task_id):
-                self.returned[task_id] += 1
+            case RequestSlot(_, task_id):
+                assert task_id not in self.outcomes, "a slot for a task that has finished"
+                self.asked_slot[task_id] += 1
             case Passivate():
                 self.passivated = True
+            case _:
+                pass
         self.to_registry.append(message)
-
-    def _call(self, task_id: str, request: ModelRequest) -> None:
-        assert self.running_call is None, "one call at a time"
-        question = request.messages[-1]
-        assert question.role is Role.USER
-        assert self.stored_message(question.message_id) == question, "asked before the question was durable"
-        self.calls[task_id] = request
-        self.running_call = task_id
 
     def _check_event(self, event: Event) -> None:
         match event.body:
             case MessageAdded(message):
-                assert self.stored_message(message.message_id) == message, "announced before it was durable"
+                promises.check_added(message, self.durable)
             case TaskFinished(outcome):
-                self._check_end(outcome)
-                assert outcome.answer == "".join(self.heard.get(outcome.task_id, []))
+                promises.check_end(outcome, self.stored())
+                if outcome.status is SessionStatus.COMPLETED:
+                    assert outcome.answer == self.heard[outcome.task_id]
                 assert outcome.task_id not in self.outcomes, "finished twice"
                 self.outcomes[outcome.task_id] = outcome
             case _:
@@ -306,14 +466,10 @@ class World:
         self.unanswered.discard(request)
         self.answers[request] = value
         if isinstance(value, TaskOutcome):
-            self._check_end(value)
-
-    def _check_end(self, outcome: TaskOutcome) -> None:
-        messages = [message for message in self.stored().messages if message.task_id == outcome.task_id]
-        assert messages, "finished before it was durable"
-        assert all(message.state is not MessageState.STREAMING for message in messages)
-        task = self.stored().record.task
-        assert task is None or task.task_id != outcome.task_id
+            promises.check_end(value, self.stored())
+        name = self._subscribing.pop(request, None)
+        if isinstance(value, SubscriptionStarted) and name is not None:
+            self.observers[name].start(value)
 
     # -- what the store has --
 
@@ -323,17 +479,3 @@ class World:
     def stored_message(self, message_id: str) -> Message | None:
         messages = self.stored().messages
         return next((message for message in messages if message.message_id == message_id), None)
-
-    def replayed(self) -> StoredSession | None:
-        """A new store after all that was ever told to the store, in that order."""
-        store = MemoryStore()
-        for write in (*self.history, *self.to_store):
-            if write.revision > 1 and store.read(SESSION).epoch < write.epoch:
-                while store.load(SESSION).epoch < write.epoch:
-                    pass
-            assert store.commit([write]) == (None,), "a gap, or a write out of order"
-        return store.read(SESSION) if store.list_sessions() else None
-
-
-def _knows_all(_: str) -> ErrorInfo | None:
-    return None

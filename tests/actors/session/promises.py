@@ -1,0 +1,110 @@
+"""What must hold at the moment when a session wants something done."""
+
+from __future__ import annotations
+
+from actors.conversation import (
+    Approval,
+    Message,
+    MessageState,
+    Role,
+    Text,
+    ToolCall,
+    ToolCallRequest,
+    ToolResult,
+)
+from actors.events import TaskOutcome
+from actors.models.base import ModelRequest
+from actors.records import ApprovalMode, CallState, ChatMode, SessionRecord, SessionStatus, StoredSession
+from actors.session.state import SessionState
+from actors.session.status import TRANSITIONS
+
+__all__ = [
+    "check_added",
+    "check_end",
+    "check_request",
+    "check_sendable",
+    "check_step",
+    "check_tool",
+]
+
+_HEARD = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus.MAX_TURNS_REACHED})
+
+
+def check_sendable(messages: tuple[Message, ...]) -> None:
+    """Every tool call has one result right behind it, in order, and no result is without its call."""
+    unread = list(messages)
+    while unread:
+        message = unread.pop(0)
+        assert not isinstance(message.content, ToolResult), "a result without its call"
+        if isinstance(message.content, ToolCallRequest):
+            results = [unread.pop(0).content for _ in message.content.calls]
+            assert [getattr(result, "call_id", None) for result in results] == [
+                call.call_id for call in message.content.calls
+            ]
+
+
+def check_request(request: ModelRequest, stored: StoredSession) -> None:
+    """A model is asked with a sendable branch that is durable."""
+    check_sendable(request.messages)
+    assert request.messages[-1].role in (Role.USER, Role.TOOL)
+    durable = {message.message_id: message for message in stored.messages}
+    for message in request.messages:
+        made_up = isinstance(message.content, ToolResult) and message.message_id not in durable
+        assert made_up or durable[message.message_id] == message, "asked before it was durable"
+    assert stored.record.mode is ChatMode.AGENT or not request.tools
+
+
+def check_tool(
+    task_id: str, call: ToolCall, stored: StoredSession, state: SessionState, approved: set[str]
+) -> tuple[str, str | None, str]:
+    """A tool runs after the write that says so, and never before the approval it needs; its identity."""
+    turn = state.turn
+    assert turn is not None
+    assert turn.granted, "a tool runs with a slot only"
+    task = stored.record.task
+    assert task is not None
+    assert task.task_id == task_id
+    (record,) = [record for record in task.calls if record.call == call]
+    assert record.state is CallState.EXECUTING, "run before the store knew"
+    mode = turn.executor.approval_mode
+    assert mode is not ApprovalMode.DENY
+    tool = state.environment.tools.find(call.name)
+    assert tool is not None
+    if mode is ApprovalMode.ALWAYS_ASK or (mode is ApprovalMode.DEFAULT and tool.needs_confirmation):
+        assert record.approval is Approval.APPROVED
+        assert call.call_id in approved
+    return task_id, stored.record.active_leaf_id, call.call_id
+
+
+def check_added(message: Message, durable: list[Message]) -> None:
+    """A message is announced when it is durable, one that begins to grow at once."""
+    if message.state is MessageState.STREAMING:
+        assert message.content == Text()
+    else:
+        assert message in durable, "announced before it was durable"
+
+
+def check_end(outcome: TaskOutcome, stored: StoredSession) -> None:
+    task = stored.record.task
+    if outcome.status is SessionStatus.WAITING_CONFIRMATION:
+        assert outcome.pending_calls
+        assert task is not None
+        assert task.task_id == outcome.task_id
+        return
+    messages = [message for message in stored.messages if message.task_id == outcome.task_id]
+    assert all(message.state is not MessageState.STREAMING for message in messages)
+    assert task is None or task.task_id != outcome.task_id, "finished before it was durable"
+
+
+def check_step(known: SessionRecord, following: SessionRecord, state: SessionState) -> None:
+    """One write after another: the status by its table, the unread answers by what somebody looked at."""
+    if following.status is not known.status:
+        assert following.status in TRANSITIONS[known.status]
+    has_ended = known.task is not None and following.task is None
+    if following.unread_count not in (known.unread_count, 0):
+        assert following.unread_count == known.unread_count + 1
+        assert following.status in _HEARD
+        assert not state.active
+    elif state.ready and has_ended and following.status in _HEARD:
+        assert state.active
+        assert following.unread_count == known.unread_count

@@ -1,0 +1,56 @@
+"""The models, agents and tools that a session of the tests may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from actors.access import allow_local
+from actors.agents import AgentDefinition
+from actors.errors import ErrorCode, ErrorInfo
+from actors.records import ApprovalMode
+from actors.session.state import SessionEnvironment
+from actors.tools import Tool, ToolRegistry
+
+__all__ = ["AGENTS", "surroundings"]
+
+AGENTS = {
+    agent.agent_id: agent
+    for agent in (
+        AgentDefinition(
+            agent_id="expert",
+            model="scripted:expert",
+            system_prompt="You are an expert.",
+            approval_mode=ApprovalMode.ALWAYS_ASK,
+        ),
+        AgentDefinition(agent_id="modest"),
+        AgentDefinition(agent_id="homeless", model="nowhere:model"),
+    )
+}
+
+
+async def _never_run(_: Mapping[str, object], __: Callable[[str], None]) -> str:
+    raise AssertionError("pure logic runs no tools")
+
+
+_TOOLS = ToolRegistry(
+    (
+        Tool(name="free", description="does no harm", function=_never_run),
+        Tool(name="risky", description="may do harm", function=_never_run, needs_confirmation=True),
+    )
+)
+
+
+def surroundings(new_id: Callable[[], str]) -> SessionEnvironment:
+    return SessionEnvironment(
+        new_id=new_id,
+        check_model=_check_model,
+        find_agent=AGENTS.get,
+        tools=_TOOLS,
+        authorize=allow_local,
+    )
+
+
+def _check_model(name: str) -> ErrorInfo | None:
+    if name.startswith("scripted:"):
+        return None
+    return ErrorInfo(ErrorCode.EXECUTOR_NOT_FOUND, f"there is no model {name}", {"kind": "model"})

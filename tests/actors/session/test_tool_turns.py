@@ -1,0 +1,171 @@
+"""Tools in a turn: which run, which wait for a person, and how the turn goes on."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from actors.conversation import FinishReason, ToolCallPart, ToolResult, ToolStatus
+from actors.errors import ErrorCode, ErrorInfo
+from actors.events import TaskOutcome
+from actors.records import ApprovalMode, ChatMode, SessionStatus
+from actors.session.protocol import AbortTurn, ConfirmToolCall, NewSession, SubmitTurn, WaitTurn
+from tests.actors.session.world import World
+
+FREE = ToolCallPart(0, "call_free", "free", "{}")
+RISKY = ToolCallPart(1, "call_risky", "risky", "{}")
+UNKNOWN = ToolCallPart(2, "call_unknown", "unknown", "{}")
+
+
+def settle(world: World) -> None:
+    """Everybody is quick, but the model and the tools."""
+    for _ in range(20):
+        world.commit(4)
+        world.store_step()
+        world.notice_step()
+        world.call_step()
+        world.registry_step()
+
+
+def asked(*calls: ToolCallPart, mode: ApprovalMode = ApprovalMode.DEFAULT, max_turns: int = 20) -> World:
+    """An agent whose model has just asked for these tools."""
+    world = World(
+        NewSession(model="scripted:echo", mode=ChatMode.AGENT, approval_mode=mode, max_turns=max_turns)
+    )
+    world.run_to_rest()
+    world.ask(SubmitTurn(text="do it"))
+    settle(world)
+    world.say(*(msgspec.structs.replace(call, index=index) for index, call in enumerate(calls)))
+    world.end_call()
+    settle(world)
+    return world
+
+
+def results(world: World) -> dict[str, ToolStatus]:
+    contents = [message.content for message in world.stored().messages]
+    return {content.call_id: content.status for content in contents if isinstance(content, ToolResult)}
+
+
+def confirm(world: World, call_id: str, *, approved: bool) -> object:
+    request = world.ask(ConfirmToolCall(call_id=call_id, approved=approved))
+    settle(world)
+    return world.answers[request]
+
+
+@pytest.mark.parametrize(
+    ("mode", "runs", "waits"),
+    [
+        (ApprovalMode.DEFAULT, {"call_free"}, True),
+        (ApprovalMode.AUTO, {"call_free", "call_risky"}, False),
+        (ApprovalMode.ALWAYS_ASK, set[str](), True),
+        (ApprovalMode.DENY, set[str](), False),
+    ],
+)
+def test_the_approval_mode_says_which_tools_run_at_once(
+    mode: ApprovalMode, runs: set[str], waits: bool
+) -> None:
+    world = asked(FREE, RISKY, UNKNOWN, mode=mode)
+
+    assert set(world.running_tools) == runs
+    for call_id in runs:
+        world.end_tool(call_id)
+    settle(world)
+    assert (world.stored().record.status is SessionStatus.WAITING_CONFIRMATION) == waits
+
+
+def test_a_batch_goes_on_when_all_calls_are_over_with_results_in_the_order_of_the_calls() -> None:
+    world = asked(FREE, RISKY, UNKNOWN)
+    world.end_tool("call_free")
+    settle(world)
+    assert world.running_call is None
+
+    confirm(world, "call_risky", approved=True)
+    world.end_tool("call_risky")
+    settle(world)
+
+    (request,) = world.calls.values()
+    contents = [message.content for message in request.messages]
+    assert [content.call_id for content in contents if isinstance(content, ToolResult)] == [
+        "call_free",
+        "call_risky",
+        "call_unknown",
+    ]
+    assert results(world)["call_unknown"] is ToolStatus.FAILED
+
+
+def test_the_first_decision_counts_and_the_same_one_again_is_answered_alike() -> None:
+    world = asked(RISKY)
+
+    first = confirm(world, "call_risky", approved=True)
+    again = confirm(world, "call_risky", approved=True)
+    other = confirm(world, "call_risky", approved=False)
+    foreign = confirm(world, "call_of_nobody", approved=True)
+
+    assert isinstance(first, str)
+    assert again == first
+    assert isinstance(other, ErrorInfo)
+    assert other.code is ErrorCode.CONFLICT
+    assert isinstance(foreign, ErrorInfo)
+    assert foreign.code is ErrorCode.INVALID_ARGUMENT
+    assert len(world.tool_runs) == 1
+
+
+def test_a_turn_that_waits_for_a_person_survives_an_eviction_and_runs_the_tool_once() -> None:
+    world = asked(RISKY)
+    world.release(abort=False)
+    world.run_to_rest()
+
+    confirm(world, "call_risky", approved=True)
+    world.run_to_rest()
+
+    assert results(world) == {"call_risky": ToolStatus.SUCCEEDED}
+    assert len(world.tool_runs) == 1
+    assert world.stored().record.status is SessionStatus.COMPLETED
+
+
+def test_an_abort_stops_a_turn_that_waits_for_a_person() -> None:
+    world = asked(RISKY)
+
+    world.ask(AbortTurn())
+    world.run_to_rest()
+
+    assert results(world) == {"call_risky": ToolStatus.CANCELLED}
+    assert world.stored().record.status is SessionStatus.ABORTED
+    assert not world.tool_runs
+
+
+def test_an_abort_while_tools_run_stops_them_and_drops_what_comes_late() -> None:
+    world = asked(FREE)
+    world.end_tool("call_free")
+
+    world.ask(AbortTurn())
+    world.run_to_rest()
+
+    assert results(world) == {"call_free": ToolStatus.CANCELLED}
+    assert not world.running_tools
+    assert world.running_call is None
+
+
+def test_a_turn_ends_at_the_limit_of_model_calls_and_the_next_one_works() -> None:
+    world = asked(FREE, max_turns=1)
+    world.run_to_rest()
+    assert world.stored().record.status is SessionStatus.MAX_TURNS_REACHED
+    assert world.stored().messages[-1].finish_reason is FinishReason.MAX_TURNS
+
+    world.ask(SubmitTurn(text="and now?"))
+    world.run_to_rest()
+
+    assert world.stored().record.status is SessionStatus.COMPLETED
+
+
+def test_who_waits_for_a_turn_is_told_which_calls_wait_for_a_person() -> None:
+    world = asked(RISKY)
+    task = world.stored().record.task
+    assert task is not None
+
+    request = world.ask(WaitTurn(task.task_id))
+    settle(world)
+
+    outcome = world.answers[request]
+    assert isinstance(outcome, TaskOutcome)
+    assert [call.call.call_id for call in outcome.pending_calls] == ["call_risky"]
