@@ -136,8 +136,9 @@ def _note_end(
     if known is None:
         return []
     handover = seat.handover
-    if handover is not None and not ledger.listeners.has(session_id):
-        handover = msgspec.structs.replace(handover, events=())  # thousands of sessions may be known
+    if handover is not None and handover.events and not ledger.listeners.has(session_id):
+        ledger.keep_events(session_id, handover)
+        handover = None  # thousands of sessions may be known
     registered = known.registered and not seat.unregister
     ledger.change(
         session_id,

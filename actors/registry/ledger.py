@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import msgspec
 
 from actors.errors import ErrorInfo
@@ -9,7 +11,10 @@ from actors.records import SessionRuntime
 from actors.registry.listeners import Listeners
 from actors.session.protocol import Handover
 
-__all__ = ["CleanupPlan", "KnownSession", "Ledger"]
+__all__ = ["SESSIONS_WITH_EVENTS", "CleanupPlan", "KnownSession", "Ledger"]
+
+SESSIONS_WITH_EVENTS = 100
+"""Of so many of the sessions that were unloaded last, and have no subscriber, the events are kept."""
 
 
 class KnownSession(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +51,7 @@ class Ledger:
         self.paths: dict[str, str] = {}  # of chat files, to session ids; each session has at most one
         self.path_of: dict[str, str] = {}
         self.active_id: str | None = None
+        self._events: OrderedDict[str, Handover] = OrderedDict()
         self.cleanup: CleanupPlan | None = None
         self.refusal: ErrorInfo | None = None
 
@@ -57,6 +63,21 @@ class Ledger:
         """Change what is known of a known session."""
         known = self.known[session_id] = msgspec.structs.replace(self.known[session_id], **changes)
         return known
+
+    def keep_events(self, session_id: str, handover: Handover) -> None:
+        """Keep the latest events of a session that was unloaded, for readers who come back."""
+        self._events[session_id] = handover
+        if len(self._events) > SESSIONS_WITH_EVENTS:
+            self._events.popitem(last=False)
+
+    def take_handover(self, session_id: str) -> Handover | None:
+        """What the next incarnation of a session is given; not twice."""
+        known = self.known.get(session_id)
+        kept = self._events.pop(session_id, None)
+        return kept if known is None or known.handover is None else known.handover
+
+    def drop_events(self, session_id: str) -> None:
+        self._events.pop(session_id, None)
 
     def set_path(self, path: str, session_id: str) -> None:
         """The chat file at `path` is that of the session, and no other is."""

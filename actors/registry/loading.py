@@ -64,7 +64,7 @@ def load(state: RegistryState, session_id: str, *, used: bool) -> list[Effect]:
     inheritance = Inheritance(
         subscribers=ledger.listeners.of(session_id),
         path=ledger.path_of.get(session_id),
-        handover=None if known is None else known.handover,
+        handover=ledger.take_handover(session_id),
         active=ledger.active_id == session_id,
         failure=None if known is None else known.failure,
     )

@@ -223,7 +223,7 @@ def _become_ready(state: SessionState, now: Now) -> list[Effect]:
 def _release(state: SessionState, now: Now, *, abort: bool) -> list[Effect]:
     turn, is_busy = state.turn, state.turn_keeps_it()
     queued = state.known_record().queued
-    if not abort and (is_busy or queued):
+    if not abort and (is_busy or (queued and turn is None)):
         return [TellRegistry(StaysLoaded(state.session_id))]
     state.releasing = True
     if turn is not None and not is_busy:
@@ -265,6 +265,8 @@ def _report(state: SessionState) -> list[Effect]:
         effects.append(TellRegistry(turn.slot_request(state.session_id)))
     if state.said_goodbye:
         effects += state.say_goodbye()
+    else:
+        state.stay()  # the registry that asked it to leave has forgotten that
     return effects
 
 

@@ -249,6 +249,10 @@ class SessionState:
         self._leaving = False  # a registry that has forgotten the release gave it something to do
         return []
 
+    def stay(self) -> None:
+        self.releasing = False
+        self._leaving = False
+
     def say_goodbye(self) -> list[Effect]:
         self.said_goodbye = True
         return [TellRegistry(Passivate(self.session_id, self.events.hand_over()))]
