@@ -124,9 +124,9 @@ def _keep_in_background(
     state: RegistryState, session_id: str, request: int, *, is_busy: bool
 ) -> list[Effect]:
     """It is unloaded when it settles; nobody looks at it, so that its answer is unread then."""
-    effects = _look_away(state) if state.ledger.active_id == session_id else []
     state.ledger.change(session_id, registered=False, in_background=True)
     state.unloaded.pop(session_id, None)
+    effects = _look_away(state) if state.ledger.active_id == session_id else []  # may forget it
     seat = state.seats.find(session_id)
     if is_busy or seat is None:
         return [*effects, *forget_unless_kept(state, session_id), Answered(request)]
