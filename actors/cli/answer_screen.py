@@ -13,7 +13,7 @@ __all__ = ["AnswerScreen"]
 
 
 class AnswerScreen:
-    """One answer: text as it comes, thoughts dimmed, where there is a terminal to dim them."""
+    """The answers of one turn: text as it comes, thoughts dimmed, where there is a terminal to dim them."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -32,11 +32,23 @@ class AnswerScreen:
                 case _:
                     pass  # calls are shown when they are whole
 
-    def finish(self, outcome: TaskOutcome) -> None:
-        """Show what of the outcome has not been shown yet, and end the line."""
-        self._add_thought(outcome.thought[self._thought_length :])
-        self._add_text(outcome.answer[self._text_length :])
+    def ask(self, question: str) -> None:
+        """Begin with the answer to the next question of one turn."""
         self.end_line()
+        self._text_length = self._thought_length = 0
+        self._in_thought = False
+        if self._screen.is_terminal:
+            self._screen.write(f"> {question}\n", "dim")
+
+    def complete(self, text: str, thought: str) -> None:
+        """Show what of the whole answer has not been shown yet, and end the line."""
+        self._add_thought(thought[self._thought_length :])
+        self._add_text(text[self._text_length :])
+        self.end_line()
+
+    def finish(self, outcome: TaskOutcome) -> None:
+        """As `complete`, with the calls that the turn ended with."""
+        self.complete(outcome.answer, outcome.thought)
         for call in outcome.tool_calls:
             self._screen.write(f"{tool_call_line(call)}\n", "yellow")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 from typing import TypeAlias
@@ -11,15 +11,20 @@ from typing import TypeAlias
 import msgspec
 import trio
 
-from actors.conversation import Part
+from actors.conversation import MessageState, Text, TextPart, ThoughtPart
 from actors.engine import Engine, EngineThread
 from actors.errors import EngineError
-from actors.events import AnswerStreamed, Lagged, TaskOutcome
+from actors.events import AnswerStreamed, Lagged, MessageAdded, SessionStatusChanged, TaskOutcome
+from actors.session.protocol import SessionSnapshot
 from actors.subscription import Subscription
 
-__all__ = ["LiveTurn"]
+__all__ = ["Begin", "LiveTurn", "Shown"]
 
 Begin: TypeAlias = Callable[[], Awaitable[str]]
+"""Begins a turn, or finds one that has begun; its task id."""
+
+Shown: TypeAlias = AnswerStreamed | MessageAdded | SessionStatusChanged
+"""What of a turn is to be seen while it goes on."""
 
 
 class _StopAsked(msgspec.Struct, frozen=True):
@@ -30,7 +35,7 @@ class _Begun(msgspec.Struct, frozen=True):
     task_id: str
 
 
-_Notice: TypeAlias = _StopAsked | _Begun | tuple[Part, ...] | Future[TaskOutcome]
+_Notice: TypeAlias = _StopAsked | _Begun | Shown | Future[TaskOutcome]
 
 
 class LiveTurn:
@@ -48,10 +53,11 @@ class LiveTurn:
         """Have the turn aborted, also if it has not begun yet. For signal handlers and other threads."""
         self._inbox.put(_StopAsked())
 
-    def follow(self, begin: Begin, show: Callable[[tuple[Part, ...]], None]) -> TaskOutcome:
-        """Begin the turn, show the parts of its answer as they arrive, and return its durable outcome.
+    def follow(self, begin: Begin, show: Callable[[Shown], None]) -> TaskOutcome:
+        """Begin the turn, show what happens as it does, and return its durable outcome.
 
-        The last parts may not be shown, or many of them to a slow reader; the outcome has everything.
+        Of a turn that runs already, what its answer has said so far is shown first. The last events may not
+        be shown, or many of them to a slow reader; the outcome has the whole last answer.
 
         Raises:
             EngineError: the turn could not begin, or the session failed under it.
@@ -68,8 +74,8 @@ class LiveTurn:
                     stop_asked = True
                 case Future():
                     return ended.result()
-                case parts:
-                    show(parts)
+                case shown:
+                    show(shown)
             if stop_asked and task_id is not None:
                 stop_asked = False
                 with contextlib.suppress(EngineError):  # the session failed, and the turn's end says so
@@ -80,6 +86,8 @@ class LiveTurn:
         async with engine.events(self._session_id) as subscription:
             task_id = await begin()
             self._inbox.put(_Begun(task_id))
+            for shown in _said_so_far(subscription.snapshot, task_id):
+                self._inbox.put(shown)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._forward, subscription)
                 # The outcome ends the turn, not an event: a session that fails says nothing any more.
@@ -93,8 +101,17 @@ class LiveTurn:
         async for event in subscription:
             if isinstance(event, Lagged):
                 return
-            if isinstance(event.body, AnswerStreamed):
-                self._inbox.put(event.body.parts)
+            if isinstance(event.body, AnswerStreamed | MessageAdded | SessionStatusChanged):
+                self._inbox.put(event.body)
+
+
+def _said_so_far(snapshot: SessionSnapshot | None, task_id: str) -> Iterator[Shown]:
+    assert snapshot is not None, "a subscription without a cursor begins with a snapshot"
+    for message in snapshot.messages:
+        is_growing = message.task_id == task_id and message.state is MessageState.STREAMING
+        if is_growing and isinstance(message.content, Text):
+            parts = (ThoughtPart(message.content.thought), TextPart(message.content.text))
+            yield AnswerStreamed(parts, message.message_id)
 
 
 async def _outcome_or_error(engine: Engine, session_id: str, task_id: str) -> TaskOutcome | EngineError:

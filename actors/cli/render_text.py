@@ -23,7 +23,7 @@ from actors.endings import ending, missing_answer
 from actors.printable import one_line
 from actors.records import SessionRecord
 
-__all__ = ["show_session", "tool_call_line"]
+__all__ = ["show_message", "show_session", "tool_call_line"]
 
 _ARGUMENTS_SHOWN = 200
 
@@ -41,16 +41,20 @@ def show_session(
         screen.write("\nsystem\n", "bold cyan")
         screen.write(_ended(record.system_prompt))
     for message in messages:
-        _show_message(screen, message, aside=message.message_id in set_aside)
+        aside = ("not in the visible branch",) if message.message_id in set_aside else ()
+        show_message(screen, message, notes=aside)
     why = missing_answer(record, messages)
     if why:
         screen.write(f"({one_line(why)})\n", "red")
 
 
-def _show_message(screen: Screen, message: Message, *, aside: bool) -> None:
-    screen.write(f"\n{message.role}", "bold cyan")
-    about = f" at {_time(message.created_at)}" + (", not in the visible branch" if aside else "")
-    screen.write(f"{about}\n", "dim")
+def show_message(
+    screen: Screen, message: Message, *, number: int | None = None, notes: Sequence[str] = ()
+) -> None:
+    """Write a message behind an empty line and a heading, which has its number and notes."""
+    heading = f"{message.role}" if number is None else f"{number} {message.role}"
+    screen.write(f"\n{heading}", "bold cyan")
+    screen.write(f"{', '.join((f' at {_time(message.created_at)}', *notes))}\n", "dim")
     _show_content(screen, message.content)
     how = ending(message.state, message.finish_reason, message.error)
     if how:

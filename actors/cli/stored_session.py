@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from actors.errors import EngineError, ErrorCode
 from actors.records import StoredSession
 from actors.stores import SqliteStore
 
-__all__ = ["reading_store", "stored_session"]
+__all__ = ["reading_store", "resolve_session", "stored_session"]
 
 _CANDIDATES_SHOWN = 5
 
@@ -38,10 +38,15 @@ def stored_session(path: str, reference: str) -> StoredSession:
     """
     with reading_store(path) as store:
         ids = [summary.session_id for summary in store.list_sessions()]
-        return store.read(_resolve(reference, ids, path))
+        return store.read(resolve_session(reference, ids, path))
 
 
-def _resolve(reference: str, ids: list[str], path: str) -> str:
+def resolve_session(reference: str, ids: Sequence[str], path: str) -> str:
+    """The id among `ids` that is `reference`, or else the only one that begins with it.
+
+    Raises:
+        EngineError: `SESSION_NOT_FOUND`, `INVALID_ARGUMENT` for an ambiguous beginning; `path` is named.
+    """
     if reference in ids:
         return reference
     candidates = [session_id for session_id in ids if reference and session_id.startswith(reference)]
