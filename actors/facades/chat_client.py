@@ -16,6 +16,7 @@ from actors.events import TaskOutcome
 from actors.records import CallRecord, ChatMode, SessionStatus
 from actors.session.protocol import NewSession, SessionChanges, SessionSnapshot
 from actors.stores import canonical_path
+from runtime import get_logger
 
 __all__ = [
     "ChatClient",
@@ -26,6 +27,9 @@ __all__ = [
     "OpenedChat",
     "ToolOutcome",
 ]
+
+
+_log = get_logger("chat")
 
 
 class CreateChatConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +141,12 @@ class ChatClient:
     ) -> ConversationResult:
         """Ask, and wait until the turn is settled. `SESSION_BUSY` while another one is not."""
         await self._check(absolute_file_path, chat_session_id)
+        _log.info(
+            "message for a chat",
+            path=os.fspath(absolute_file_path),
+            session_id=chat_session_id,
+            message_length=len(message),
+        )
         task_id = await self._engine.submit_turn(
             chat_session_id, message, attachments=tuple(attachments), principal=self._principal
         )

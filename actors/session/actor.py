@@ -31,7 +31,7 @@ from actors.session.effects import (
     TellLost,
     TellRegistry,
 )
-from actors.session.model_call import call_model
+from actors.session.model_call import ModelCall
 from actors.session.protocol import (
     EncodedEvent,
     EventPublished,
@@ -81,6 +81,7 @@ class SessionActor(TrioActor):
         self._state = SessionState(session_id, environment, inheritance or Inheritance())
         self._name = session_name(session_id)
         self._call: ChildTask | None = None
+        self._model_call: ModelCall | None = None
         self._tools: dict[str, ChildTask] = {}
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
@@ -92,6 +93,8 @@ class SessionActor(TrioActor):
     def on_receive(self, message: Any) -> None:
         if type(message) is PartsArrived:  # the one that comes all the time; nobody asks it
             self._perform(decide(self._state, message, self._now()))
+            if self._model_call is not None:
+                self._model_call.taken()
             return
         request = 0
         reply = self.defer()
@@ -153,7 +156,8 @@ class SessionActor(TrioActor):
         except EngineError as error:  # it was there when the turn was admitted
             self._tell_myself(TurnEnded(task_id, error.info))
             return
-        self._call = self.spawn(call_model, model, request, task_id, self._tell_myself)
+        self._model_call = ModelCall(model, request, task_id, self._tell_myself)
+        self._call = self.spawn(self._model_call.run)
 
     def _run_tool(self, task_id: str, call: ToolCall) -> None:
         tool = self._state.environment.tools.find(call.name)
@@ -167,12 +171,14 @@ class SessionActor(TrioActor):
         # What a call says while its session ends is a dead letter, not an error of the model's.
         if type(message) is ToolEnded:
             self._tools.pop(message.call_id, None)
+        elif type(message) is TurnEnded:
+            self._call = self._model_call = None
         self.send(self.actor_ref, message)
 
     def _cancel_task(self) -> None:
         if self._call is not None:
             self._call.cancel()
-            self._call = None
+            self._call = self._model_call = None
         for tool in self._tools.values():
             tool.cancel()
         self._tools.clear()

@@ -10,30 +10,64 @@ from actors.models.base import LanguageModel, ModelRequest
 from actors.session.protocol import PartsArrived, TurnEnded
 from runtime import get_logger
 
-__all__ = ["call_model"]
+__all__ = ["ModelCall"]
 
 _log = get_logger("session")
 
 
-async def call_model(
-    model: LanguageModel,
-    request: ModelRequest,
-    task_id: str,
-    tell: Callable[[PartsArrived | TurnEnded], None],
-) -> None:
-    """Stream one answer. Ends with exactly one `TurnEnded`, unless it is cancelled: then with none."""
+class ModelCall:
+    """One call of a model, in its session's thread.
 
-    def emit(parts: tuple[Part, ...]) -> None:
-        tell(PartsArrived(task_id, parts))
+    At most one `PartsArrived` of it is in the session's mailbox: what comes meanwhile grows into the next
+    one. So a busy session takes fewer and larger pieces, and a flood of parts floods no mailbox.
+    """
 
-    error: ErrorInfo | None = None
-    try:
-        await model.stream(request, emit)
-    except EngineError as failure:
-        error = failure.info
-    except Exception as failure:  # noqa: BLE001 - translation edge: an adapter may raise anything
-        _log.exception("model failed", model=model.name, task_id=task_id)
-        error = ErrorInfo(
-            ErrorCode.EXECUTION_FAILED, f"the model {model.name} failed: {type(failure).__name__}"
-        )
-    tell(TurnEnded(task_id, error))
+    __slots__ = ("_pending", "_request", "_task_id", "_tell", "_told", "model")
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        request: ModelRequest,
+        task_id: str,
+        tell: Callable[[PartsArrived | TurnEnded], None],
+    ) -> None:
+        self.model = model
+        self._request = request
+        self._task_id = task_id
+        self._tell = tell
+        self._told = False
+        self._pending: list[Part] = []
+
+    async def run(self) -> None:
+        """Stream one answer. Ends with exactly one `TurnEnded`, unless it is cancelled: then with none."""
+        error: ErrorInfo | None = None
+        try:
+            await self.model.stream(self._request, self._emit)
+        except EngineError as failure:
+            error = failure.info
+        except Exception as failure:  # noqa: BLE001 - translation edge: an adapter may raise anything
+            _log.exception("model failed", model=self.model.name, task_id=self._task_id)
+            error = ErrorInfo(
+                ErrorCode.EXECUTION_FAILED, f"the model {self.model.name} failed: {type(failure).__name__}"
+            )
+        if self._pending:
+            self._tell_pending()
+        self._tell(TurnEnded(self._task_id, error))
+
+    def taken(self) -> None:
+        """The session has handled the parts that it was told last."""
+        if self._pending:
+            self._tell_pending()
+        else:
+            self._told = False
+
+    def _emit(self, parts: tuple[Part, ...]) -> None:
+        if self._told:
+            self._pending += parts
+        else:
+            self._told = True
+            self._tell(PartsArrived(self._task_id, parts))
+
+    def _tell_pending(self) -> None:
+        parts, self._pending = tuple(self._pending), []
+        self._tell(PartsArrived(self._task_id, parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -276,3 +277,21 @@ async def test_twenty_chats_made_at_once_have_twenty_names(tmp_path: Path) -> No
         for _ in range(20):
             nursery.start_soon(create)
     assert len(set(paths)) == 20
+
+
+async def test_the_log_says_whose_message_it_was_and_how_long_and_never_what_it_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="greenroom")
+    async with open_desk(tmp_path) as desk:
+        chat = await desk.client.create_chat(tmp_path)
+        pair = chat.absolute_file_path, chat.chat_session_id
+        caplog.clear()
+        await desk.client.send_message(*pair, "a secret")
+        lines = [vars(record) for record in caplog.records]
+    (said,) = [line for line in lines if line["msg"] == "message for a chat"]
+    assert (said["path"], said["session_id"], said["message_length"]) == (*pair, 8)
+    steps = [line for line in lines if line["msg"] == "session status"]
+    assert [line["status"] for line in steps] == ["running", "completed"]
+    assert {(line["path"], line["session_id"]) for line in steps} == {pair}
+    assert "secret" not in str(lines)
