@@ -48,7 +48,6 @@ __all__ = [
 MODEL = "greenroom-sim"
 TURNS = 2
 _TIMEOUT_SECONDS = 60.0
-_ALL_STREAMING_SECONDS = 120.0
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -90,11 +89,17 @@ def question(session: int, turn: int) -> str:
     return f"question {turn} of session {session}"
 
 
-async def all_streaming(load: Load, tally: Tally) -> None:
-    """Return when all sessions wait for the next piece of their answers."""
-    with trio.fail_after(_ALL_STREAMING_SECONDS):
+async def all_streaming(load: Load, tally: Tally) -> bool:
+    """Return when all sessions wait for the next piece of their answers; False if they never do.
+
+    Never is half as long again as it takes to begin them all, and some seconds more.
+    """
+    seconds = 15.0 + (1.5 * load.sessions / load.starts_per_second if load.starts_per_second else 60.0)
+    with trio.move_on_after(seconds):
         while tally.traffic().running < load.sessions:  # noqa: ASYNC110 - a counter, looked at from outside
             await trio.sleep(0.1)
+        return True
+    return False
 
 
 async def _start_all(load: Load, session: Callable[[int], Awaitable[None]]) -> None:

@@ -53,7 +53,7 @@ class Sizes(msgspec.Struct, frozen=True):
     rounds: int
 
 
-FULL = Sizes(sessions=10_000, rounds=3)
+FULL = Sizes(sessions=10_000, rounds=2)
 QUICK = Sizes(sessions=100, rounds=2)
 
 

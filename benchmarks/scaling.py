@@ -96,7 +96,8 @@ async def measure_reader(variant: str, load: Load, window_seconds: float) -> Cos
     tally = Tally()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(VARIANTS[variant], load, tally)
-        await all_streaming(load, tally)
+        if not await all_streaming(load, tally):
+            raise SystemExit(f"{variant} never had {load.sessions} sessions streaming: it fell behind")
         print("streaming", flush=True)
         await trio.to_thread.run_sync(sys.stdin.readline)
         cpu_before, before = cpu_seconds(), tally.traffic().events

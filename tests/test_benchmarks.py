@@ -15,6 +15,7 @@ LIMIT_SECONDS = 300.0
 """Where a test gives up: long, as other work on the machine slows a benchmark down."""
 
 SETTING = {"question", "python", "machine", "cores", "versions", "bias"}
+SETTING_AND_LOAD = SETTING | {"load"}
 
 
 def report_of(module: str) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def report_of(module: str) -> dict[str, Any]:
 def test_engine_cost_sets_every_variant_beside_the_bare_loop() -> None:
     report = report_of("benchmarks.engine_cost")
 
-    assert report.keys() == SETTING | {"turns", "target_ratio", "rows"}
+    assert report.keys() == SETTING_AND_LOAD | {"turns", "target_ratio", "rows"}
     rows = {row["variant"]: row for row in report["rows"]}
     assert rows.keys() == {"naive", "wire", "engine"}
     assert len({row["events"] for row in rows.values()}) == 1
@@ -62,7 +63,7 @@ def test_engine_cost_sets_every_variant_beside_the_bare_loop() -> None:
 def test_session_memory_reports_streaming_and_idle_sessions() -> None:
     report = report_of("benchmarks.session_memory")
 
-    assert report.keys() == SETTING | {
+    assert report.keys() == SETTING_AND_LOAD | {
         "target_streaming_bytes",
         "target_idle_bytes",
         "streaming",
@@ -74,6 +75,58 @@ def test_session_memory_reports_streaming_and_idle_sessions() -> None:
         for row in report["streaming"]
     )
     assert [row.keys() for row in report["idle"]] == [{"sessions", "bytes_per_session"}]
+
+
+def test_streaming_sets_the_delays_of_every_reader_beside_the_bare_loop() -> None:
+    report = report_of("benchmarks.streaming")
+
+    assert report.keys() == SETTING_AND_LOAD | {"events_per_second", "target_added_seconds", "rows"}
+    rows = {row["reader"]: row for row in report["rows"]}
+    assert rows.keys() == {"bare", "engine", "all followed"}
+    assert all(row["delay"]["count"] > 0 for row in rows.values())
+    assert rows["bare"]["added_p99"] == 0
+
+
+def test_scaling_sets_the_engine_beside_the_bare_loop_at_every_size() -> None:
+    report = report_of("benchmarks.scaling")
+
+    assert report.keys() == SETTING_AND_LOAD | {"events_per_second", "target_growth", "rows"}
+    assert [row["sessions"] for row in report["rows"]] == [10, 40]
+    assert report["rows"][0]["growth"] == 1
+
+
+def test_first_event_sets_both_stores_beside_the_direct_call() -> None:
+    report = report_of("benchmarks.first_event")
+
+    assert report.keys() == SETTING_AND_LOAD | {"rows"}
+    assert {(row["others"], row["way"]) for row in report["rows"]} == {
+        (others, way) for others in (0, 5) for way in ("direct", "memory", "sqlite")
+    }
+    assert all((row["overhead"] is None) == (row["way"] == "direct") for row in report["rows"])
+
+
+def test_reloading_does_every_step_with_every_store_and_leaves_nothing_loaded() -> None:
+    report = report_of("benchmarks.reloading")
+
+    assert report.keys() == SETTING_AND_LOAD | {"sessions", "steps", "rests"}
+    rounds = ["create", "ask and answer", "evict", "load", "evict", "load", "evict"]
+    for store in ("memory", "sqlite"):
+        assert [step["step"] for step in report["steps"] if step["store"] == store] == rounds
+    assert [rest["loaded"] for rest in report["rests"]] == [0] * 6
+
+
+def test_all_of_the_session_engine_are_one_report() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--json", "--only", "reloading", "first_event"],
+        cwd=CHECKOUT,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert list(msgspec.json.decode(done.stdout)) == ["reloading", "first_event"]
 
 
 def test_runtime_runs_every_benchmark_on_every_peer_and_checks_what_came_of_it() -> None:
