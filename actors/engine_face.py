@@ -18,12 +18,14 @@ from actors.persistence.actor import PersistenceActor
 from actors.persistence.protocol import (
     CreateChatFile,
     Flush,
+    ForkChatFile,
+    GetFileStatus,
     GetLatestRun,
     ListSessions,
     PutRun,
     ReadSession,
 )
-from actors.records import RunRecord, SessionSummary, StoredSession
+from actors.records import FileStatus, RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
 from actors.registry.protocol import CloseAll, SubscribeAll, global_subscriber_name
 from actors.registry_commands import RegistryCommands
@@ -38,6 +40,7 @@ from actors.session.protocol import (
 )
 from actors.session_commands import SessionCommands
 from actors.settings import EngineSettings
+from actors.stores import canonical_path
 from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription
 from runtime import ActorRef, ActorSystem, SystemClosedError, TrioActor
 
@@ -123,6 +126,20 @@ class Engine(SessionCommands, RegistryCommands):
         path: str = await self._ask_persistence(command)
         await self.open_chat(path, session_id, principal=principal)
         return path, session_id
+
+    async def fork_chat_file(self, path: str, *, principal: str = LOCAL) -> str:
+        """Make the copy of a chat file a session of its own; its new id."""
+        self._require(AccessRequest(principal=principal, action=ForkChatFile.__name__))
+        session_id: str = await self._ask_persistence(ForkChatFile(canonical_path(path)))
+        return session_id
+
+    async def chat_file_status(self, session_id: str, *, principal: str = LOCAL) -> FileStatus:
+        """How the file of a chat was at its last write."""
+        self._require(
+            AccessRequest(principal=principal, action=GetFileStatus.__name__, session_id=session_id)
+        )
+        status: FileStatus = await self._ask_persistence(GetFileStatus(session_id))
+        return status
 
     @asynccontextmanager
     async def events(

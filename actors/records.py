@@ -18,6 +18,7 @@ __all__ = [
     "CallState",
     "ChatMode",
     "DeleteMessages",
+    "FileStatus",
     "PoolStatus",
     "PutMessage",
     "PutSession",
@@ -268,6 +269,20 @@ class PoolStatus(msgspec.Struct, frozen=True):
     max_concurrent: int
     available: int
     queue_available: int
+
+
+class FileStatus(StrEnum):
+    """How a session's file was at its last write.
+
+    `DIRTY`: the write failed. `MISSING`: nothing of the session is at its path. `MOVED`: it was found
+    elsewhere. `CONFLICT`: somebody else has changed it.
+    """
+
+    SAVED = "saved"
+    DIRTY = "dirty"
+    MISSING = "missing"
+    MOVED = "moved"
+    CONFLICT = "conflict"
 
 
 class RunRecord(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from actors.conversation import Attachment, Usage
 from actors.engine import Engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import CallRecord, ChatMode, SessionStatus
+from actors.records import CallRecord, ChatMode, FileStatus, SessionStatus
 from actors.session.protocol import NewSession, SessionChanges, SessionSnapshot
 from actors.stores import canonical_path
 from runtime import get_logger
@@ -53,10 +53,11 @@ class CreatedChat(msgspec.Struct, frozen=True):
 
 
 class OpenedChat(msgspec.Struct, frozen=True):
-    """A chat as it was when it was asked for."""
+    """A chat as it was when it was asked for, and its file as it was at the last write."""
 
     absolute_file_path: str
     chat_session_id: str
+    file_status: FileStatus
     snapshot: SessionSnapshot
 
 
@@ -197,7 +198,7 @@ class ChatClient:
         path = canonical_path(os.fspath(absolute_file_path))
         session_id = await self._engine.open_chat(path, principal=self._principal)
         snapshot = await self._engine.snapshot(session_id, principal=self._principal)
-        return OpenedChat(path, session_id, snapshot)
+        return await self._opened(path, session_id, snapshot)
 
     async def load_chat_from_file(self, file_path: str | os.PathLike[str]) -> str:
         """The session id of the chat at this path, loaded if it was not."""
@@ -215,7 +216,7 @@ class ChatClient:
         path = canonical_path(os.fspath(absolute_file_path))
         session_id = await self._engine.open_chat(path, principal=self._principal)
         snapshot = await self._engine.update_session(session_id, checked, principal=self._principal)
-        return OpenedChat(path, session_id, snapshot)
+        return await self._opened(path, session_id, snapshot)
 
     async def delete_chat(self, absolute_file_path: str | os.PathLike[str]) -> None:
         """Stop the chat's turn, unload it, remove its file."""
@@ -225,6 +226,10 @@ class ChatClient:
 
     async def _check(self, path: str | os.PathLike[str], chat_session_id: str) -> None:
         await self._engine.open_chat(os.fspath(path), chat_session_id, principal=self._principal)
+
+    async def _opened(self, path: str, session_id: str, snapshot: SessionSnapshot) -> OpenedChat:
+        status = await self._engine.chat_file_status(session_id, principal=self._principal)
+        return OpenedChat(path, session_id, status, snapshot)
 
     async def _settlement(self, session_id: str, task_id: str) -> ConversationResult:
         outcome = await self._engine.wait_turn(session_id, task_id, principal=self._principal)

@@ -15,6 +15,7 @@ from actors.persistence.protocol import (
     CreateChatFile,
     Flush,
     ForkChatFile,
+    GetFileStatus,
     GetLatestRun,
     ListSessions,
     LoadFailed,
@@ -136,6 +137,10 @@ class PersistenceActor(TrioActor):
     @handles(ForkChatFile)
     def fork_chat_file(self, message: ForkChatFile) -> None:
         self._answer_by(lambda: self._chat_files.fork(message.path))
+
+    @handles(GetFileStatus)
+    def file_status(self, message: GetFileStatus) -> None:
+        self._answer_by(lambda: self._chat_files.file_status(message.session_id))
 
     @handles(ReadSession)
     def read(self, message: ReadSession) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "CreateChatFile",
     "Flush",
     "ForkChatFile",
+    "GetFileStatus",
     "GetLatestRun",
     "ListSessions",
     "LoadFailed",
@@ -93,6 +94,12 @@ class ForkChatFile(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
+class GetFileStatus(msgspec.Struct, frozen=True, tag=True):
+    """Ask for the `FileStatus` of the chat file in which a session lives; it must be open."""
+
+    session_id: str
+
+
 class ReadSession(msgspec.Struct, frozen=True, tag=True):
     """Ask for a `StoredSession` as it is on disk, without claiming it."""
 
@@ -124,6 +131,7 @@ PersistenceCommand: TypeAlias = (
     | RemoveSession
     | CreateChatFile
     | ForkChatFile
+    | GetFileStatus
     | ReadSession
     | ListSessions
     | PutRun

@@ -6,7 +6,6 @@ from actors.stores.chat_naming import generate_new_chat_file_path, get_next_chat
 from actors.stores.chat_repository import ChatRepository
 from actors.stores.file_first import FileFirstStore
 from actors.stores.memory import MemoryStore
-from actors.stores.open_chat import FileStatus
 from actors.stores.project_roots import canonical_path
 from actors.stores.sqlite import SqliteStore
 
@@ -15,7 +14,6 @@ __all__ = [
     "ChatFiles",
     "ChatRepository",
     "FileFirstStore",
-    "FileStatus",
     "MemoryStore",
     "Sessions",
     "SqliteStore",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from actors.errors import ErrorInfo
-from actors.records import RunRecord, SessionRecord, SessionSummary, SessionWrite, StoredSession
+from actors.records import FileStatus, RunRecord, SessionRecord, SessionSummary, SessionWrite, StoredSession
 
 __all__ = ["ChatFiles", "Sessions", "Store"]
 
@@ -103,6 +103,14 @@ class ChatFiles(Protocol):
         Raises:
             EngineError: `SESSION_NOT_FOUND` if there is no file, `SESSION_INVALID` if it is no chat (its
                 bytes stay as they are), `CONFLICT` if it is a copy of one that is open.
+        """
+        ...
+
+    def file_status(self, session_id: str) -> FileStatus:
+        """How the session's file was at its last write.
+
+        Raises:
+            EngineError: `SESSION_NOT_FOUND` for a session without an open file.
         """
         ...
 

@@ -9,13 +9,13 @@ from uuid import uuid4
 import msgspec
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.records import SessionRecord, SessionSummary, SessionWrite, StoredSession
+from actors.records import FileStatus, SessionRecord, SessionSummary, SessionWrite, StoredSession
 from actors.stores.atomic_file import create_file, digest_of, file_errors, read_file
 from actors.stores.chat_document import ChatDocument, decode_document, encode_document
 from actors.stores.chat_naming import conflict_copy_path
 from actors.stores.chat_repository import ChatFile, ChatRepository
 from actors.stores.kept_session import KeptSession
-from actors.stores.open_chat import FileStatus, OpenChat
+from actors.stores.open_chat import OpenChat
 from actors.stores.project_roots import ProjectRoots
 from actors.stores.verdict import Head, no_such_session, refuse_deleted, refuse_unknown
 

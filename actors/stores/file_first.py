@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.errors import EngineError, ErrorInfo
-from actors.records import RunRecord, SessionRecord, SessionSummary, SessionWrite, StoredSession
+from actors.records import FileStatus, RunRecord, SessionRecord, SessionSummary, SessionWrite, StoredSession
 from actors.stores.base import Sessions, Store
 from actors.stores.chat_file import ChatFileStore
 
@@ -75,6 +75,9 @@ class FileFirstStore:
 
     def open(self, path: str) -> str:
         return self._files.open(path)
+
+    def file_status(self, session_id: str) -> FileStatus:
+        return self._files.file_status(session_id)
 
     def fork(self, path: str) -> str:
         return self._files.fork(path)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 
 from actors.errors import ErrorCode, ErrorInfo
+from actors.records import FileStatus
 from actors.stores.atomic_file import Stamp
 from actors.stores.kept_session import KeptSession
 
-__all__ = ["FileStatus", "OpenChat"]
-
-
-class FileStatus(StrEnum):
-    """How a session's file was at its last write.
-
-    `DIRTY`: the write failed. `MISSING`: nothing of the session is at its path. `MOVED`: it was found
-    elsewhere. `CONFLICT`: somebody else has changed it.
-    """
-
-    SAVED = "saved"
-    DIRTY = "dirty"
-    MISSING = "missing"
-    MOVED = "moved"
-    CONFLICT = "conflict"
+__all__ = ["OpenChat"]
 
 
 class OpenChat:

@@ -11,7 +11,9 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "actors" / "EMBEDDING.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE)
+EXAMPLES = re.findall(
+    r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", GUIDE, flags=re.DOTALL | re.MULTILINE
+)
 
 
 def test_every_example_shows_what_it_prints() -> None:

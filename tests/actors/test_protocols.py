@@ -145,6 +145,7 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     persistence.ReadSession("s"),
     persistence.ListSessions(),
     persistence.PutRun(RunRecord("r", "d", "m", NOW, ("s",))),
+    persistence.GetFileStatus("s"),
     persistence.GetLatestRun(),
     persistence.Flush(),
     registry.Deliver("s", SUBMIT),

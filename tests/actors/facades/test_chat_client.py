@@ -7,6 +7,8 @@ import inspect
 import json
 import logging
 import os
+import re
+import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +27,7 @@ from actors.facades import (
 )
 from actors.models.base import ModelRequest
 from actors.models.scripted import Gate, Say, Script, ScriptedModel, echo, say
-from actors.records import ChatMode
+from actors.records import ChatMode, FileStatus
 from actors.settings import EngineSettings
 from actors.tools import Tool
 
@@ -295,3 +297,35 @@ async def test_the_log_says_whose_message_it_was_and_how_long_and_never_what_it_
     assert [line["status"] for line in steps] == ["running", "completed"]
     assert {(line["path"], line["session_id"]) for line in steps} == {pair}
     assert "secret" not in str(lines)
+
+
+async def test_a_file_that_was_renamed_is_not_made_again_and_its_new_path_is_the_same_chat(
+    tmp_path: Path,
+) -> None:
+    async with open_desk(tmp_path) as desk:
+        chat = await desk.client.create_chat(tmp_path)
+        opened = await desk.client.get_or_load_chat_session(chat.absolute_file_path)
+        assert opened.file_status is FileStatus.SAVED
+        await desk.client.send_message(chat.absolute_file_path, chat.chat_session_id, "hello")
+        new_path = tmp_path / "renamed.chat.json"
+        Path(chat.absolute_file_path).rename(new_path)
+        with pytest.raises(EngineError) as refusal:
+            await desk.client.send_message(chat.absolute_file_path, chat.chat_session_id, "and now?")
+        assert refusal.value.details["file_status"] == FileStatus.MOVED
+        assert not Path(chat.absolute_file_path).exists()
+        opened = await desk.client.get_or_load_chat_session(new_path)
+        assert opened.chat_session_id == chat.chat_session_id
+        result = await desk.client.send_message(new_path, chat.chat_session_id, "and now?")
+        assert result.content == "You said: and now?"
+
+
+async def test_a_copy_of_a_chat_is_refused_until_it_is_made_a_chat_of_its_own(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        chat = await desk.client.create_chat(tmp_path)
+        copy = tmp_path / "copy.chat.json"
+        shutil.copy(chat.absolute_file_path, copy)
+        with pytest.raises(EngineError, match=re.escape(chat.absolute_file_path)):
+            await desk.client.load_chat_from_file(copy)
+        forked = await desk.engine.fork_chat_file(str(copy))
+        assert forked != chat.chat_session_id
+        assert await desk.client.load_chat_from_file(copy) == forked

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.records import PutSession, SessionWrite, WriteOp
-from actors.stores import ChatFileStore, FileStatus
+from actors.records import FileStatus, PutSession, SessionWrite, WriteOp
+from actors.stores import ChatFileStore
 from actors.stores.chat_document import ChatDocument, decode_document, encode_document
 from tests.actors.stores.samples import answer, piece, question, record
 
