@@ -92,7 +92,8 @@ class Chat:
             self.engine.create_session, session_id=session.session_id, title=title, model=session.model
         )
         session.is_stored = True
-        session.name(title)
+        if title:
+            session.name(title)
 
     def look(self) -> None:
         """Nothing that comes in the current session is unread from now on."""

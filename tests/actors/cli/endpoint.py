@@ -11,6 +11,8 @@ from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
+from tests.actors.cli.program import LIMIT_SECONDS
+
 __all__ = ["CUT", "HOLD", "Endpoint", "Step", "endpoint"]
 
 
@@ -24,8 +26,8 @@ HOLD = _Mark.HOLD
 CUT = _Mark.CUT
 """Break off."""
 
-Step: TypeAlias = dict[str, Any] | str | _Mark | int
-"""A delta of the wire, a piece of text, a mark, or an HTTP status to refuse the request with."""
+Step: TypeAlias = dict[str, Any] | str | _Mark | int | threading.Event
+"""A delta, a piece of text, a mark, an HTTP status to refuse with, or what the answer waits for."""
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -69,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return
                 case _Mark.CUT:
                     return
+                case threading.Event():
+                    step.wait(LIMIT_SECONDS)
                 case str():
                     self._send({"delta": {"content": step}})
                 case _:

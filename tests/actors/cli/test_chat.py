@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from actors.cli.chat.commands import COMMANDS
 from actors.conversation import Text
 from actors.engine import open_engine
-from actors.records import StoredSession
 from actors.settings import EngineSettings
 from actors.stores import SqliteStore
-from actors.tree import ConversationTree
-from tests.actors.cli.endpoint import CUT, HOLD, Endpoint, endpoint
+from tests.actors.cli.endpoint import CUT, HOLD, Endpoint
 from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment, greenroom
+from tests.actors.cli.stored import only_session_in, said_in, sessions_in
 from tests.actors.cli.terminal import CTRL_C, CTRL_D, terminal
 
 PROMPT = "> "
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    """Where no store is yet."""
-    return tmp_path / "chats.db"
-
-
-@pytest.fixture
-def model() -> Iterator[Endpoint]:
-    with endpoint() as server:
-        yield server
-
-
-def sessions_in(path: Path) -> list[StoredSession]:
-    store = SqliteStore.open(path, read_only=True)
-    try:
-        return [store.read(summary.session_id) for summary in store.list_sessions()]
-    finally:
-        store.close()
-
-
-def only_session_in(path: Path) -> StoredSession:
-    (session,) = sessions_in(path)
-    return session
-
-
-def said_in(session: StoredSession) -> list[tuple[str, str, str]]:
-    """The visible branch: who said what, and how complete it is."""
-    said: list[tuple[str, str, str]] = []
-    for message in ConversationTree(session.messages).branch(session.record.active_leaf_id):
-        assert isinstance(message.content, Text)
-        said.append((message.role, message.content.text, message.state))
-    return said
 
 
 # --- in a terminal ----------------------------------------------------------------------------------
@@ -208,12 +173,13 @@ def test_help_shows_the_commands_and_an_unknown_one_is_not_sent(store: Path) -> 
     with terminal("chat", "--store", store) as screen:
         screen.wait_for(PROMPT)
         screen.type("/help\r")
-        for command in ("/retry", "/quit", "/help", "Ctrl-C"):
+        for command in (*COMMANDS, "Ctrl-C"):
             screen.wait_for(f"\n{command}")
         screen.wait_for(PROMPT)
-        screen.type("/nonsense\r")
-        screen.wait_for("there is no command /nonsense")
-        screen.wait_for(PROMPT)
+        for nonsense in ("/nonsense", "/rerty 3"):
+            screen.type(f"{nonsense}\r")
+            screen.wait_for(f"there is no command {nonsense.split()[0]}")
+            screen.wait_for(PROMPT)
         screen.type("/etc/hosts is a file\r")
         screen.wait_for("You said: /etc/hosts is a file")
 
