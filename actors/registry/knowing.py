@@ -44,7 +44,7 @@ def forget_unless_kept(state: RegistryState, session_id: str) -> list[Effect]:
     """Forget a session that is not loaded, if there is no other reason to know it.
 
     Reasons are: it is registered or active, it has unread answers or subscribers, its turn waits for a
-    person.
+    person, or has failed with it and is told so when it is loaded.
     """
     known = state.ledger.known.get(session_id)
     if session_id in state.seats or session_id in state.deleting:
@@ -54,6 +54,7 @@ def forget_unless_kept(state: RegistryState, session_id: str) -> list[Effect]:
         or known.runtime.unread_count
         or known.runtime.status is SessionStatus.WAITING_CONFIRMATION
         or not is_settled(known.runtime)
+        or known.failure is not None
         or state.ledger.active_id == session_id
         or state.ledger.listeners.has(session_id)
     ):

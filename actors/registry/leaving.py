@@ -95,7 +95,9 @@ def session_ended(state: RegistryState, session_id: str, now: float, *, crashed:
         _note_crash(state, session_id, seat, now)
     elif seat.evicting:
         state.evictions += 1
-    effects += _note_end(state, session_id, seat, now, crashed=crashed)
+    # A turn that is cut, by a crash or unseen by a registry that failed, is ended by the next one.
+    is_cut = had_turn or (crashed and state.ledger.listeners.has(session_id))
+    effects += _note_end(state, session_id, seat, now, crashed=crashed, is_cut=is_cut)
     if session_id in state.deleting:
         effects += deleting.remove(session_id)
     elif state.ledger.refusal is not None:
@@ -106,8 +108,6 @@ def session_ended(state: RegistryState, session_id: str, now: float, *, crashed:
         effects += _refuse_parked(state, seat)
         if seat.failure is not None and not crashed:
             effects += end_subscriptions(state, session_id, seat.failure)
-        # A turn that is cut, by a crash or unseen by a registry that failed, is ended by the next one.
-        is_cut = had_turn or (crashed and state.ledger.listeners.has(session_id))
         if seat.held or seat.parked or (is_cut and not seat.forget):
             effects += _load_anew(state, session_id, seat, now)
         elif seat.forget:
@@ -128,7 +128,7 @@ def _note_crash(state: RegistryState, session_id: str, seat: Seat, now: float) -
 
 
 def _note_end(
-    state: RegistryState, session_id: str, seat: Seat, now: float, *, crashed: bool
+    state: RegistryState, session_id: str, seat: Seat, now: float, *, crashed: bool, is_cut: bool
 ) -> list[Effect]:
     """What is known of it from now on."""
     ledger = state.ledger
@@ -143,7 +143,7 @@ def _note_end(
     ledger.change(
         session_id,
         handover=handover,
-        failure=seat.failure if crashed else None,
+        failure=seat.failure if crashed and is_cut else None,
         registered=registered,
         in_background=False,
     )

@@ -152,6 +152,7 @@ class RegistryMachine(RuleBasedStateMachine):
                 or known.registered
                 or known.runtime.unread_count
                 or known.runtime.status is SessionStatus.WAITING_CONFIRMATION
+                or known.failure is not None
                 or state.ledger.active_id == session_id
             ), "a session is known for no reason"
         assert state.ledger.active_id is None or state.ledger.active_id in state.ledger.known
