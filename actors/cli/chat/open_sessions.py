@@ -75,18 +75,13 @@ class OpenSessions:
         Raises:
             Refused: it is no number of a session of this chat.
         """
-        session = self.numbered_as(number)
-        if session is None:
-            raise Refused(f"this chat has no session {number}, it has {len(self)}; /sessions lists them")
-        return session
-
-    def numbered_as(self, number: str) -> OpenSession | None:
-        """The session with this number, None if there is none or that is no number."""
         try:
             index = positive(number) - 1
         except argparse.ArgumentTypeError:
-            return None
-        return self._sessions[index] if index < len(self) else None
+            index = len(self)
+        if index >= len(self):
+            raise Refused(f"this chat has no session {number}, it has {len(self)}; /sessions lists them")
+        return self._sessions[index]
 
     def open(self, session: OpenSession) -> None:
         """Add a session at the end, and make it the current one."""

@@ -26,6 +26,9 @@ __all__ = [
     "wait",
 ]
 
+_LONGEST_NUMBER = 3
+"""Digits: what has more of them is the beginning of an id."""
+
 
 def new(chat: Chat, argument: str) -> bool:
     chat.look_away()
@@ -61,7 +64,8 @@ def list_sessions(chat: Chat, _: str) -> bool:
 
 
 def go(chat: Chat, argument: str) -> bool:
-    session = chat.sessions.numbered_as(argument) or _stored(chat, argument)
+    is_number = argument.isdecimal() and len(argument) <= _LONGEST_NUMBER
+    session = chat.sessions.at(argument) if is_number else _stored(chat, argument)
     if session is not chat.sessions.current:
         chat.look_away()
         if chat.sessions.find(session.session_id) is None:

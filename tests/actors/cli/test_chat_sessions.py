@@ -70,7 +70,7 @@ def test_a_session_that_there_is_not_is_refused_and_the_chat_stays_where_it_is(s
 
     assert done.returncode == 1
     errors = done.stderr.decode().splitlines()[2:]
-    assert errors[0].startswith("there is no session '7' in ")
+    assert errors[0] == "this chat has no session 7, it has 1; /sessions lists them"
     assert errors[1].startswith("there is no session 'zz' in ")
     assert errors[2] == "this chat has no session 7, it has 1; /sessions lists them"
     assert errors[3].startswith("nothing is being answered in session ")
