@@ -60,6 +60,8 @@ def test_json_is_one_array_with_every_session_the_oldest_first(filled: Path) -> 
     assert listed.returncode == 0
     assert set(first) == {
         "session_id",
+        "owner_id",
+        "project_id",
         "title",
         "model",
         "status",
