@@ -507,7 +507,7 @@ class EventsLost(msgspec.Struct, frozen=True, tag=True):
 
 
 class SubscriptionEnded(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
-    """This was the last event: the session was deleted, the engine closes, or `error`."""
+    """This was the last event: the session was deleted or unregistered, the engine closes, or `error`."""
 
     error: ErrorInfo | None = None
 
