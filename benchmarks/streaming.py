@@ -13,9 +13,10 @@ In turns, each in a process of its own on the same core, from the same endpoint 
 - `all followed`: the same, with a subscriber for every session.
 
 The quantity is the added delay: the engine's percentile less that of the bare loop at its size. The CPU
-time that a process took, over the time that passed, says how full its core was: above nine tenths a core
-falls behind, and delays are those of a queue, whatever reads from it. Where the bare loop falls behind
-there is nothing to take off, and the whole delay counts.
+time that a process took, over the time that passed, says how full its core was, and `denied` how much of it
+others had while the process wanted it: where the two are nearly one together, delays are those of a queue,
+whatever reads from it. Where the bare loop falls behind there is nothing to take off, and the whole delay
+counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import trio
@@ -76,11 +78,15 @@ QUICK = (Size(20, 100, 1.2, tuple(_READERS)),)
 
 
 class Delays(msgspec.Struct, frozen=True):
-    """What one process saw in its window. `core` is its CPU time over the time that passed."""
+    """What one process saw in its window. `core` is its CPU time over the time that passed.
+
+    `denied` is for which part of that time it could have run and something else had the core.
+    """
 
     delay: Spread
     events: int
     core: float
+    denied: float
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -95,6 +101,7 @@ class Row(msgspec.Struct, frozen=True):
     delay: Spread | None = None
     events: int | None = None
     core: float | None = None
+    denied: float | None = None
     added_p50: float | None = None
     added_p99: float | None = None
 
@@ -126,12 +133,23 @@ async def measure_reader(variant: str, load: Load, window_seconds: float) -> Del
             nursery.cancel_scope.cancel()
             return None
         await trio.sleep(SETTLE_SECONDS)
+        denied_before = _denied_seconds()
         began, cpu_before, before = time.monotonic(), cpu_seconds(), tally.traffic().events
         await trio.sleep(window_seconds)
         ended, cpu_after, after = time.monotonic(), cpu_seconds(), tally.traffic().events
+        denied = _denied_seconds() - denied_before
         nursery.cancel_scope.cancel()
     delays = [delay for seen in arrivals.values() for came, delay in _delays(seen) if began <= came < ended]
-    return Delays(spread_of(delays), after - before, (cpu_after - cpu_before) / (ended - began))
+    passed = ended - began
+    return Delays(spread_of(delays), after - before, (cpu_after - cpu_before) / passed, denied / passed)
+
+
+def _denied_seconds() -> float:
+    """For how long the main thread has waited for a core so far; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def _delays(seen: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
@@ -183,6 +201,7 @@ async def _measure_size(size: Size) -> list[Row]:
             its.delay,
             its.events,
             its.core,
+            its.denied,
             added_p50=its.delay.p50 - p50,
             added_p99=its.delay.p99 - p99,
         )
@@ -192,7 +211,7 @@ async def _measure_size(size: Size) -> list[Row]:
 
 def _show(report: Report) -> None:
     show_setting(report)
-    print(f"\n{'sessions':>8} {'reader':<13}{'events/s':>9}{'core':>6}", end="")
+    print(f"\n{'sessions':>8} {'reader':<13}{'events/s':>9}{'core':>6}{'denied':>8}", end="")
     print(f"{'p50 ms':>9}{'p99':>9}{'max':>9}{'added p50':>11}{'p99':>9}")
     for row in report.rows:
         rate = row.sessions * report.events_per_second
@@ -200,7 +219,7 @@ def _show(report: Report) -> None:
         if row.delay is None or row.added_p50 is None or row.added_p99 is None:
             print("   fell behind before all sessions streamed")
             continue
-        print(f"{row.core:>6.2f}{spread_text(row.delay)}", end="")
+        print(f"{row.core:>6.2f}{row.denied:>8.2f}{spread_text(row.delay)}", end="")
         print(f"{row.added_p50 * 1e3:>11.2f}{row.added_p99 * 1e3:>9.2f}")
     print(f"\nwanted: at most {report.target_added_seconds * 1e3:g} ms added at p99, with 5,000 sessions")
 
