@@ -28,7 +28,7 @@ from actors.events import (
 from actors.groups import GroupSlot, MessageGroup, group_slots
 from actors.projections.grouping import group_of, groups_of_slots
 from actors.projections.statuses import is_generating
-from actors.records import SessionRecord, SessionStatus
+from actors.records import CallRecord, SessionRecord, SessionStatus
 from actors.session.protocol import Cursor, SessionSnapshot
 from actors.tree import visible_branch
 from actors.view_models.growing_text import GrowingText
@@ -70,6 +70,7 @@ class SessionViewModel:
         self._epoch: int = snapshot.epoch
         self._seq: int = snapshot.seq
         self._has_gap = False
+        self._is_ahead = False  # what is told was decided before the record that is shown
         self._local_status: SessionStatus | None = None
         self._local_error: ErrorInfo | None = None
         self._stopped_task_id: str | None = None
@@ -189,22 +190,36 @@ class SessionViewModel:
             case MessagesDeleted(message_ids):
                 self._remove(message_ids)
             case ToolCallsUpdated(_, calls):
-                task = self._record.task
-                if task is not None and task.task_id == event.task_id:
-                    self._change(task=msgspec.structs.replace(task, calls=calls))
+                self._update_calls(event.task_id, calls)
             case SessionStatusChanged(status, error):
-                self._change(status=status, error=error)
-                self._forget_local(event.task_id)
+                if not self._is_ahead:
+                    self._change(status=status, error=error)
+                    self._forget_local(event.task_id)
             case ContextUpdated(record):
-                self._record = record
-                if record.active_leaf_id is None or record.active_leaf_id in self._messages:
-                    self._leaf_id = record.active_leaf_id
-                self._forget_local(None if record.task is None else record.task.task_id)
+                self._take_record(record)
             case TaskFinished(outcome):
                 self._finish(outcome)
             case _:
                 assert_never(event.body)
         self._slots = None
+
+    def _take_record(self, record: SessionRecord) -> None:
+        """A snapshot may be ahead of what is still on its way to the store, and is told only then."""
+        self._is_ahead = record.version < self._record.version
+        if self._is_ahead:
+            return
+        self._record = record
+        if record.active_leaf_id is None or record.active_leaf_id in self._messages:
+            self._leaf_id = record.active_leaf_id
+        self._forget_local(None if record.task is None else record.task.task_id)
+
+    def _update_calls(self, task_id: str | None, calls: tuple[CallRecord, ...]) -> None:
+        """Show where the open calls stand; those that have their results in the tree are not open."""
+        task = self._record.task
+        if self._is_ahead or task is None or task.task_id != task_id:
+            return
+        if [call.call for call in task.calls] == [call.call for call in calls]:
+            self._change(task=msgspec.structs.replace(task, calls=calls))
 
     def _grow(self, message_id: str, parts: tuple[Part, ...]) -> None:
         growing = self._growing.get(message_id)

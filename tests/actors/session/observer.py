@@ -20,6 +20,7 @@ from actors.events import (
 from actors.records import SessionRecord, SessionStatus
 from actors.session.protocol import Cursor, SessionSnapshot, SubscriptionStarted
 from actors.session.status import TRANSITIONS
+from actors.view_models import Applied, SessionViewModel
 
 __all__ = ["Observer", "lasting"]
 
@@ -40,6 +41,7 @@ class Observer:
         self.cursor = Cursor(0, 0)
         self.messages: dict[str, Message] = {}
         self.record: SessionRecord | None = None
+        self.view: SessionViewModel | None = None
         self.seen: list[Event] = []  # since the snapshot
         self.outcomes: dict[str, TaskOutcome] = {}
         self._told_status: SessionStatus | None = None
@@ -49,6 +51,7 @@ class Observer:
         if snapshot is not None:
             self.messages = {message.message_id: message for message in snapshot.messages}
             self.record = snapshot.record
+            self.view = SessionViewModel(snapshot)
             self.cursor = Cursor(snapshot.epoch, snapshot.seq)
             self.seen = []
             self._told_status = None
@@ -67,9 +70,11 @@ class Observer:
         assert event.task_id not in self.outcomes, "an event of a task that has finished"
         epoch, self.cursor = self.cursor.epoch, Cursor(event.epoch, event.seq)
         self.seen.append(event)
-        if self.record is None:
+        if self.record is None or self.view is None:
             return  # it came with a cursor, perhaps of a place that never was
         assert event.epoch >= epoch
+        assert self.view.apply(event) is Applied.CHANGED
+        assert self.view.record.version >= self.record.version, "the view went back"
         match event.body:
             case MessageAdded(message) | MessageChanged(message) | MessageEdited(message):
                 self.messages[message.message_id] = message
@@ -107,3 +112,13 @@ class Observer:
         assert lasting(self.record) == lasting(snapshot.record)
         assert self.messages == {message.message_id: message for message in snapshot.messages}
         assert self.cursor.seq == snapshot.seq
+        self._check_view(snapshot)
+
+    def _check_view(self, snapshot: SessionSnapshot) -> None:
+        view, fresh = self.view, SessionViewModel(snapshot)
+        assert view is not None
+        assert lasting(view.record) == lasting(fresh.record)
+        assert (view.status, view.error) == (fresh.status, fresh.error)
+        assert {message.message_id: message for message in view.messages} == self.messages
+        assert view.branch == fresh.branch
+        assert view.groups == fresh.groups
