@@ -24,14 +24,11 @@ async def run_tool(
     """Run one call. Ends with exactly one `ToolEnded`, unless it is cancelled: then with none."""
 
     def show(text: str) -> None:
-        tell(OutputArrived(task_id, call.call_id, text))
+        tell(OutputArrived(task_id, call.call_id, _storable(text)))
 
     try:
         arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
-        output = await tool.function(arguments, show)
-        if not isinstance(output, str):  # pyright: ignore[reportUnnecessaryIsInstance] - foreign code
-            raise TypeError(f"a tool returns a text, not {type(output).__name__}")
-        output.encode()
+        output = _storable(await tool.function(arguments, show))
         status = ToolStatus.SUCCEEDED
     except trio.Cancelled:
         raise
@@ -39,9 +36,27 @@ async def run_tool(
         if _is_cancelled(error):
             raise
         _log.warning("tool failed", tool=call.name, task_id=task_id, reason=type(error).__name__)
-        status, output = ToolStatus.FAILED, f"The tool failed: {type(error).__name__}: {error}"
-        output = output.encode(errors="replace").decode()
+        status, output = ToolStatus.FAILED, _storable(f"The tool failed: {_named(error)}")
     tell(ToolEnded(task_id, call.call_id, status, output))
+
+
+def _storable(text: str) -> str:
+    """What a tool says, with `?` for each half of a surrogate pair, which no store and no wire can take.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - foreign code
+        raise TypeError(f"a tool says and returns text, not {type(text).__name__}")
+    return text.encode(errors="replace").decode()
+
+
+def _named(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:  # noqa: BLE001 - foreign code, which fails even to say why it failed
+        return name
 
 
 def _is_cancelled(error: BaseException) -> bool:
