@@ -168,8 +168,8 @@ class _Following(_Reading[E]):
     """The events of one session: from `snapshot` on, or after the cursor, when that is None.
 
     They go on when the session is unloaded and loaded again; after a crash there is a `Lagged` in their
-    place: take a snapshot then. They end when the session is deleted or unregistered or the engine closes, and with an
-    `EngineError` when the session cannot be loaded any more.
+    place: take a snapshot then. They end when the session is deleted or unregistered, or the engine closes,
+    and with an `EngineError` when the session cannot be loaded any more.
     """
 
     def __init__(
