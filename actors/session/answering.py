@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.answer import Answer
 from actors.conversation import MessageState, Part, Text, TextPart, ThoughtPart
 from actors.errors import ErrorInfo
 from actors.events import AnswerStreamed, MessageAdded
@@ -11,7 +12,7 @@ from actors.records import AppendText, ChatMode, PutMessage, Question, SessionSt
 from actors.session import settling, tool_calls
 from actors.session.calling import announce_asked, call_model, put_question
 from actors.session.effects import Effect, Now
-from actors.session.outcome import answer_messages, answer_text
+from actors.session.outcome import answer_messages, answer_of, answer_text
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 
@@ -54,21 +55,23 @@ def turn_ended(state: SessionState, task_id: str, error: ErrorInfo | None, now: 
         return []
     if error is not None:
         return settling.settle(state, turn, SessionStatus.FAILED, error, now)
-    answer = turn.builder.build()
+    answer = answer_of(state, turn)
     if answer.tool_calls and state.known_record().mode is ChatMode.AGENT:
         return tool_calls.begin(state, turn, answer, now)
     if turn.steering:
-        return _ask_on(state, turn, (), now)
+        return _ask_on(state, turn, answer, (), now)
     if turn.replay:
         next_question, *turn_rest = turn.replay
         turn.replay = tuple(turn_rest)
-        return _ask_on(state, turn, (next_question,), now)
+        return _ask_on(state, turn, answer, (next_question,), now)
     return settling.settle(state, turn, SessionStatus.COMPLETED, None, now)
 
 
-def _ask_on(state: SessionState, turn: Turn, questions: Sequence[Question], now: Now) -> list[Effect]:
+def _ask_on(
+    state: SessionState, turn: Turn, answer: Answer, questions: Sequence[Question], now: Now
+) -> list[Effect]:
     """Make this answer durable, with the questions that follow in the same turn, and go on."""
-    answered = answer_messages(state, turn, turn.builder.build(), MessageState.COMPLETE, None, now)
+    answered = answer_messages(state, turn, answer, MessageState.COMPLETE, None, now)
     growing = turn.answer
     for message in answered:
         state.put_message(message)

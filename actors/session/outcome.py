@@ -12,6 +12,7 @@ from actors.conversation import (
     MessageState,
     Role,
     Text,
+    ToolCall,
     ToolCallRequest,
     ToolResult,
     ToolStatus,
@@ -21,11 +22,13 @@ from actors.events import TaskOutcome
 from actors.outcomes import stored_outcomes
 from actors.records import CallRecord, CallState, SessionStatus
 from actors.session.effects import Now
+from actors.session.questions import question_in
 from actors.session.state import SessionState
 from actors.session.turn import Turn
 
 __all__ = [
     "answer_messages",
+    "answer_of",
     "answer_text",
     "end_message",
     "outcome_of",
@@ -39,6 +42,22 @@ _TOOL_STATUSES = {
     CallState.ERROR: ToolStatus.FAILED,
     CallState.CANCELLED: ToolStatus.CANCELLED,
 }
+
+
+def answer_of(state: SessionState, turn: Turn) -> Answer:
+    """What the model has said in this call, each of its tool calls with an id that no other one has.
+
+    Ids are made for those that have none or share one: build an answer once, and pass it on.
+    """
+    answer = turn.builder.build()
+    taken: set[str] = set()
+    told_apart: list[ToolCall] = []
+    for call in answer.tool_calls:
+        if not call.call_id or call.call_id in taken:
+            call = msgspec.structs.replace(call, call_id=f"call-{state.new_id()}")  # noqa: PLW2901
+        taken.add(call.call_id)
+        told_apart.append(call)
+    return msgspec.structs.replace(answer, tool_calls=tuple(told_apart))
 
 
 def answer_messages(
@@ -146,13 +165,12 @@ def outcome_of(
     error: ErrorInfo | None,
     now: Now,
 ) -> TaskOutcome:
-    assert isinstance(turn.question.content, Text)
     started, first = turn.started_seconds, turn.first_part_seconds
     return TaskOutcome(
         session_id=state.session_id,
         task_id=turn.task_id,
         status=status,
-        prompt=turn.question.content.text,
+        prompt=_first_question(state, turn.task_id, turn.leaf_id),
         answer=answer.text,
         thought=answer.thought,
         tool_calls=answer.tool_calls,
@@ -180,4 +198,20 @@ def stored_outcome(state: SessionState, task_id: str) -> TaskOutcome | None:
     *_, outcome = stored_outcomes(state.session_id, state.tree.branch(answers[-1].message_id))
     spent = [answer.usage for answer in answers if answer.usage is not None]
     usage = sum(spent[1:], start=spent[0]) if spent else None
-    return msgspec.structs.replace(outcome, usage=usage)
+    prompt = _first_question(state, task_id, answers[-1].message_id)
+    return msgspec.structs.replace(outcome, prompt=prompt, usage=usage)
+
+
+def _first_question(state: SessionState, task_id: str, last_id: str) -> str:
+    """What the task was asked that ends with this message: of several questions, the first.
+
+    A task that answers the question of another one has that, unless it was steered before it answered.
+    """
+    first_id = last_id
+    while (message := state.tree.find(first_id)) is not None:
+        parent = None if message.parent_id is None else state.tree.find(message.parent_id)
+        if parent is None or parent.task_id != task_id:
+            break
+        first_id = parent.message_id
+    question = state.tree.question_of(first_id)
+    return "" if question is None else question_in(question).text

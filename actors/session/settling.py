@@ -16,6 +16,7 @@ from actors.registry.protocol import ReturnSlot
 from actors.session.effects import Answered, CancelTask, Effect, Now, TellRegistry
 from actors.session.outcome import (
     answer_messages,
+    answer_of,
     end_message,
     outcome_of,
     result_message,
@@ -95,7 +96,7 @@ def settle(
     if turn.phase is Phase.ADMITTING:  # it was taken while another turn was unfinished, and acknowledged
         state.put_message(turn.question)
         added.append(turn.question)
-    answer = turn.builder.build()
+    answer = answer_of(state, turn)
     ended = _last_messages(state, turn, answer, status, error, now)
     for message in ended:
         state.put_message(message)

@@ -74,8 +74,6 @@ def _wrong_arguments(call: ToolCall) -> str:
 def begin(state: SessionState, turn: Turn, answer: Answer, now: Now) -> list[Effect]:
     """The model has asked for tools: judge the calls, and make durable what is about to run."""
     growing = turn.answer
-    calls = _with_own_ids(state, answer.tool_calls)
-    answer = msgspec.structs.replace(answer, tool_calls=calls)
     answered = answer_messages(state, turn, answer, MessageState.COMPLETE, None, now)
     for message in answered:
         state.put_message(message)
@@ -83,21 +81,9 @@ def begin(state: SessionState, turn: Turn, answer: Answer, now: Now) -> list[Eff
     turn.begin_answer()
     turn.leaf_id = turn.request_message_id = answered[-1].message_id
     mode = turn.executor.approval_mode
-    turn.calls = tuple(judge(call, state.environment.tools, mode, now) for call in calls)
+    turn.calls = tuple(judge(call, state.environment.tools, mode, now) for call in answer.tool_calls)
     turn.phase = Phase.TOOLS
     return _go_on(state, turn, answered, now, growing=growing)
-
-
-def _with_own_ids(state: SessionState, calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
-    """The calls, each with an id that no other one of them has."""
-    taken: set[str] = set()
-    told_apart: list[ToolCall] = []
-    for call in calls:
-        if not call.call_id or call.call_id in taken:
-            call = msgspec.structs.replace(call, call_id=f"call-{state.new_id()}")  # noqa: PLW2901
-        taken.add(call.call_id)
-        told_apart.append(call)
-    return tuple(told_apart)
 
 
 def ended(state: SessionState, message: ToolEnded, now: Now) -> list[Effect]:

@@ -31,12 +31,15 @@ _HEARD = frozenset({SessionStatus.COMPLETED, SessionStatus.FAILED, SessionStatus
 
 
 def check_sendable(messages: tuple[Message, ...]) -> None:
-    """Every tool call has one result right behind it, in order, and no result is without its call."""
+    """Every tool call has an id of its own and one result right behind it, in order; no result is alone."""
     unread = list(messages)
     while unread:
         message = unread.pop(0)
         assert not isinstance(message.content, ToolResult), "a result without its call"
         if isinstance(message.content, ToolCallRequest):
+            ids = {call.call_id for call in message.content.calls}
+            assert "" not in ids
+            assert len(ids) == len(message.content.calls), "two calls that nobody can tell apart"
             results = [unread.pop(0).content for _ in message.content.calls]
             assert [getattr(result, "call_id", None) for result in results] == [
                 call.call_id for call in message.content.calls

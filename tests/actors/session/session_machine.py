@@ -347,5 +347,5 @@ class SurroundedSession(RuleBasedStateMachine):
         request = self.world.ask(WaitTurn(task_id))
         stored = self.world.answers[request]
         assert isinstance(stored, TaskOutcome)
-        for kept in ("status", "answer", "thought", "tool_calls", "usage", "error"):
+        for kept in ("status", "prompt", "answer", "thought", "tool_calls", "usage", "error"):
             assert getattr(stored, kept) == getattr(outcome, kept), kept
