@@ -9,7 +9,7 @@ from typing import TypeAlias
 from actors.access import LOCAL
 from actors.agents import DEFAULT_EXECUTOR
 from actors.conversation import Attachment
-from actors.engine import Engine
+from actors.engine import Engine, MemoryEstimate
 from actors.events import GlobalEvent, Lagged
 from actors.facades.handlers import HandlerThread, Unsubscribe
 from actors.facades.session_view import EventHandler
@@ -18,7 +18,6 @@ from actors.markdown import session_markdown
 from actors.projections import message_groups
 from actors.records import PoolStatus, SessionRuntime, SessionStatus
 from actors.registry.protocol import global_subscriber_name
-from actors.reports import MemoryEstimate
 
 __all__ = ["GlobalHandler", "SessionRegistry"]
 

@@ -11,7 +11,9 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from actors.access import LOCAL, AccessRequest, Authorize
-from actors.asker import checked_id, closed_error
+from actors.engine.asker import checked_id, closed_error
+from actors.engine.registry_commands import RegistryCommands
+from actors.engine.session_commands import SessionCommands
 from actors.models.http import HttpPool
 from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
@@ -28,7 +30,6 @@ from actors.persistence.protocol import (
 from actors.records import FileStatus, RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
 from actors.registry.protocol import CloseAll, SubscribeAll, global_subscriber_name
-from actors.registry_commands import RegistryCommands
 from actors.session.protocol import (
     CreateSession,
     Cursor,
@@ -38,7 +39,6 @@ from actors.session.protocol import (
     SubscriptionStarted,
     encoded_subscriber_name,
 )
-from actors.session_commands import SessionCommands
 from actors.settings import EngineSettings
 from actors.stores import canonical_path
 from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription

@@ -16,8 +16,8 @@ import trio
 
 from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
-from actors.asker import closed_error
-from actors.engine_face import Engine
+from actors.engine.asker import closed_error
+from actors.engine.face import Engine
 from actors.errors import EngineError, ErrorInfo
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
@@ -45,7 +45,7 @@ from runtime import (
 )
 from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 
-__all__ = ["Engine", "EngineThread", "ModelFor", "open_engine", "start_engine"]
+__all__ = ["EngineThread", "ModelFor", "open_engine", "start_engine"]
 
 R = TypeVar("R")
 

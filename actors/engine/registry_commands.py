@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors.access import LOCAL
-from actors.asker import Asker, checked_id
+from actors.engine.asker import Asker, checked_id
+from actors.engine.reports import MemoryEstimate, debug_text, estimate_memory
 from actors.records import PoolStatus, SessionRuntime
 from actors.registry.protocol import (
     CleanUpIdle,
@@ -23,7 +24,6 @@ from actors.registry.protocol import (
     StopAutoCleanup,
     UnregisterSession,
 )
-from actors.reports import MemoryEstimate, debug_text, estimate_memory
 from actors.settings import EngineSettings
 from actors.stores.project_roots import canonical_path
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from actors.access import LOCAL
 from actors.agents import DEFAULT_EXECUTOR
-from actors.asker import Asker
 from actors.conversation import Attachment
+from actors.engine.asker import Asker
 from actors.events import TaskOutcome
 from actors.session.protocol import (
     AbortTurn,

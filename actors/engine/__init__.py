@@ -1,0 +1,9 @@
+"""The engine: from settings to many chat sessions, and the face that callers use."""
+
+from __future__ import annotations
+
+from actors.engine.composition import EngineThread, ModelFor, open_engine, start_engine
+from actors.engine.face import Engine
+from actors.engine.reports import MemoryEstimate
+
+__all__ = ["Engine", "EngineThread", "MemoryEstimate", "ModelFor", "open_engine", "start_engine"]
