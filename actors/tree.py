@@ -81,12 +81,16 @@ class ConversationTree:
         return message
 
     def unanswered_question(self, leaf_id: str | None) -> Message | None:
-        """The last question of a branch, unless it has a complete answer there."""
+        """The last question of a branch, unless it has a complete answer there.
+
+        How an answer ended its last message says: tool calls before it are complete also when it was cut.
+        """
         for message in reversed(self.branch(leaf_id)):
             if message.role is Role.USER:
                 return message
-            if message.role is Role.ASSISTANT and message.state is MessageState.COMPLETE:
-                return None
+            if message.role is Role.ASSISTANT:
+                is_complete = message.state is MessageState.COMPLETE
+                return None if is_complete else self.question_of(message.message_id)
         return None
 
     def newest_leaf(self, message_id: str) -> str:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from actors.conversation import Message, Role, Text, TextPart
+import msgspec
+
+from actors.conversation import Message, Role, Text, TextPart, ToolCallPart, ToolResult, ToolStatus
 from actors.errors import ErrorCode, ErrorInfo
-from actors.records import ChatMode
+from actors.records import ApprovalMode, ChatMode
 from actors.session.protocol import NewSession, SessionCommand, SubmitTurn
 from tests.actors.session.world import RIVALS, World
 
 __all__ = [
+    "FREE",
+    "RISKY",
     "answer",
     "arrive",
     "ask",
+    "asked",
     "code_of",
     "converse",
     "queued_world",
     "ready_world",
+    "results",
     "said",
     "streaming_world",
     "task_of",
     "texts",
 ]
+
+FREE = ToolCallPart(0, "call_free", "free", "{}")
+RISKY = ToolCallPart(1, "call_risky", "risky", "{}")
 
 
 def arrive(world: World) -> None:
@@ -33,10 +42,8 @@ def arrive(world: World) -> None:
         world.registry_step()
 
 
-def ready_world(mode: ChatMode = ChatMode.CHAT, *, system_prompt: str = "", max_turns: int = 20) -> World:
-    world = World(
-        NewSession(model="scripted:echo", mode=mode, system_prompt=system_prompt, max_turns=max_turns)
-    )
+def ready_world(mode: ChatMode = ChatMode.CHAT, *, system_prompt: str = "") -> World:
+    world = World(NewSession(model="scripted:echo", mode=mode, system_prompt=system_prompt))
     world.run_to_rest()
     return world
 
@@ -82,6 +89,24 @@ def queued_world() -> World:
     world.take_slot(RIVALS[0])
     task_of(world, SubmitTurn(text="why?"))
     return world
+
+
+def asked(*calls: ToolCallPart, mode: ApprovalMode = ApprovalMode.DEFAULT, max_turns: int = 20) -> World:
+    """An agent whose model has just asked for these tools."""
+    world = World(
+        NewSession(model="scripted:echo", mode=ChatMode.AGENT, approval_mode=mode, max_turns=max_turns)
+    )
+    world.run_to_rest()
+    task_of(world, SubmitTurn(text="do it"))
+    world.say(*(msgspec.structs.replace(call, index=index) for index, call in enumerate(calls)))
+    world.end_call()
+    arrive(world)
+    return world
+
+
+def results(world: World) -> dict[str, ToolStatus]:
+    contents = [message.content for message in world.stored().messages]
+    return {content.call_id: content.status for content in contents if isinstance(content, ToolResult)}
 
 
 def said(message: Message) -> str:

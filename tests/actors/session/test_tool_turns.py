@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from actors.conversation import FinishReason, ToolCallPart, ToolResult, ToolStatus
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import ApprovalMode, ChatMode, SessionStatus
-from actors.session.protocol import AbortTurn, ConfirmToolCall, NewSession, SubmitTurn, WaitTurn
+from actors.records import ApprovalMode, SessionStatus
+from actors.session.protocol import AbortTurn, ConfirmToolCall, SubmitTurn, WaitTurn
+from tests.actors.session.scenes import FREE, RISKY, arrive, asked, results
 from tests.actors.session.world import World
 
-FREE = ToolCallPart(0, "call_free", "free", "{}")
-RISKY = ToolCallPart(1, "call_risky", "risky", "{}")
 UNKNOWN = ToolCallPart(2, "call_unknown", "unknown", "{}")
-
-
-def settle(world: World) -> None:
-    """Everybody is quick, but the model and the tools."""
-    for _ in range(20):
-        world.commit(4)
-        world.store_step()
-        world.notice_step()
-        world.call_step()
-        world.registry_step()
-
-
-def asked(*calls: ToolCallPart, mode: ApprovalMode = ApprovalMode.DEFAULT, max_turns: int = 20) -> World:
-    """An agent whose model has just asked for these tools."""
-    world = World(
-        NewSession(model="scripted:echo", mode=ChatMode.AGENT, approval_mode=mode, max_turns=max_turns)
-    )
-    world.run_to_rest()
-    world.ask(SubmitTurn(text="do it"))
-    settle(world)
-    world.say(*(msgspec.structs.replace(call, index=index) for index, call in enumerate(calls)))
-    world.end_call()
-    settle(world)
-    return world
-
-
-def results(world: World) -> dict[str, ToolStatus]:
-    contents = [message.content for message in world.stored().messages]
-    return {content.call_id: content.status for content in contents if isinstance(content, ToolResult)}
 
 
 def confirm(world: World, call_id: str, *, approved: bool) -> object:
     request = world.ask(ConfirmToolCall(call_id=call_id, approved=approved))
-    settle(world)
+    arrive(world)
     return world.answers[request]
 
 
@@ -69,19 +38,19 @@ def test_the_approval_mode_says_which_tools_run_at_once(
     assert set(world.running_tools) == runs
     for call_id in runs:
         world.end_tool(call_id)
-    settle(world)
+    arrive(world)
     assert (world.stored().record.status is SessionStatus.WAITING_CONFIRMATION) == waits
 
 
 def test_a_batch_goes_on_when_all_calls_are_over_with_results_in_the_order_of_the_calls() -> None:
     world = asked(FREE, RISKY, UNKNOWN)
     world.end_tool("call_free")
-    settle(world)
+    arrive(world)
     assert world.running_call is None
 
     confirm(world, "call_risky", approved=True)
     world.end_tool("call_risky")
-    settle(world)
+    arrive(world)
 
     (request,) = world.calls.values()
     contents = [message.content for message in request.messages]
@@ -164,7 +133,7 @@ def test_who_waits_for_a_turn_is_told_which_calls_wait_for_a_person() -> None:
     assert task is not None
 
     request = world.ask(WaitTurn(task.task_id))
-    settle(world)
+    arrive(world)
 
     outcome = world.answers[request]
     assert isinstance(outcome, TaskOutcome)
