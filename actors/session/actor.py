@@ -82,7 +82,7 @@ class SessionActor(TrioActor):
         self._name = session_name(session_id)
         self._call: ChildTask | None = None
         self._model_call: ModelCall | None = None
-        self._tools: dict[str, ChildTask] = {}
+        self._tools: dict[tuple[str, str], ChildTask] = {}  # by task and call id
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
@@ -93,8 +93,9 @@ class SessionActor(TrioActor):
     def on_receive(self, message: Any) -> None:
         if type(message) is PartsArrived:  # the one that comes all the time; nobody asks it
             self._perform(decide(self._state, message, self._now()))
-            if self._model_call is not None:
-                self._model_call.taken()
+            call = self._model_call
+            if call is not None and call.task_id == message.task_id:
+                call.taken()
             return
         request = 0
         reply = self.defer()
@@ -165,14 +166,17 @@ class SessionActor(TrioActor):
             output = f"There is no tool {call.name!r} any more."
             self._tell_myself(ToolEnded(task_id, call.call_id, ToolStatus.FAILED, output))
             return
-        self._tools[call.call_id] = self.spawn(run_tool, tool, call, task_id, self._tell_myself)
+        self._tools[task_id, call.call_id] = self.spawn(run_tool, tool, call, task_id, self._tell_myself)
 
     def _tell_myself(self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded) -> None:
-        # What a call says while its session ends is a dead letter, not an error of the model's.
+        # One that was stopped may end by itself nevertheless, while the next turn's call is under way.
         if type(message) is ToolEnded:
-            self._tools.pop(message.call_id, None)
+            self._tools.pop((message.task_id, message.call_id), None)
         elif type(message) is TurnEnded:
-            self._call = self._model_call = None
+            call = self._model_call
+            if call is not None and call.task_id == message.task_id:
+                self._call = self._model_call = None
+        # What a call says while its session ends is a dead letter, not an error of the model's.
         self.send(self.actor_ref, message)
 
     def _cancel_task(self) -> None:

@@ -22,7 +22,7 @@ class ModelCall:
     one. So a busy session takes fewer and larger pieces, and a flood of parts floods no mailbox.
     """
 
-    __slots__ = ("_pending", "_request", "_task_id", "_tell", "_told", "model")
+    __slots__ = ("_pending", "_request", "_tell", "_told", "model", "task_id")
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ModelCall:
     ) -> None:
         self.model = model
         self._request = request
-        self._task_id = task_id
+        self.task_id = task_id
         self._tell = tell
         self._told = False
         self._pending: list[Part] = []
@@ -46,13 +46,13 @@ class ModelCall:
         except EngineError as failure:
             error = failure.info
         except Exception as failure:  # noqa: BLE001 - translation edge: an adapter may raise anything
-            _log.exception("model failed", model=self.model.name, task_id=self._task_id)
+            _log.exception("model failed", model=self.model.name, task_id=self.task_id)
             error = ErrorInfo(
                 ErrorCode.EXECUTION_FAILED, f"the model {self.model.name} failed: {type(failure).__name__}"
             )
         if self._pending:
             self._tell_pending()
-        self._tell(TurnEnded(self._task_id, error))
+        self._tell(TurnEnded(self.task_id, error))
 
     def taken(self) -> None:
         """The session has handled the parts that it was told last."""
@@ -66,8 +66,8 @@ class ModelCall:
             self._pending += parts
         else:
             self._told = True
-            self._tell(PartsArrived(self._task_id, parts))
+            self._tell(PartsArrived(self.task_id, parts))
 
     def _tell_pending(self) -> None:
         parts, self._pending = tuple(self._pending), []
-        self._tell(PartsArrived(self._task_id, parts))
+        self._tell(PartsArrived(self.task_id, parts))

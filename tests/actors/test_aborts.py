@@ -161,6 +161,49 @@ async def test_what_a_model_says_after_it_was_stopped_is_dropped(how: str) -> No
         assert (await engine.wait_turn("s", task_id)).answer == "said in time"
 
 
+class DeafModel:
+    """Hears of no cancellation until it is let go, as one that works in a thread might."""
+
+    name = "scripted:deaf"
+
+    def __init__(self) -> None:
+        self.let_go = [trio.Event(), trio.Event()]
+        self.calls = 0
+        self.running = 0
+
+    async def stream(self, request: ModelRequest, emit: Emit) -> None:  # noqa: ARG002 - the contract
+        let_go = self.let_go[self.calls]
+        self.calls += 1
+        self.running += 1
+        emit((TextPart("one"),))
+        try:
+            with trio.CancelScope(shield=self.calls == 1):
+                await let_go.wait()
+        finally:
+            self.running -= 1
+
+
+async def test_a_stopped_call_that_ends_late_leaves_the_next_one_streaming_and_stoppable() -> None:
+    model = DeafModel()
+    async with open_engine(model_for=lambda _: model) as engine:
+        await engine.create_session(session_id="s")
+        await engine.submit_turn("s", "first")
+        await wait_all_tasks_blocked()
+        await engine.abort_turn("s")
+        await wait_all_tasks_blocked()
+        second = await engine.submit_turn("s", "second")
+        await wait_all_tasks_blocked()
+
+        model.let_go[0].set()
+        await wait_all_tasks_blocked()
+        await engine.abort_turn("s")
+        outcome = await engine.wait_turn("s", second)
+        await wait_all_tasks_blocked()
+
+        assert outcome.answer == "one"
+        assert model.running == 0, "the second call was stopped, though the first one ended after it began"
+
+
 async def test_fifty_turns_that_are_aborted_while_they_ask_for_slots_leave_all_slots_free() -> None:
     refusals: set[ErrorCode] = set()
 
