@@ -33,6 +33,7 @@ from actors.registry.protocol import (
     StaysLoaded,
     StopAutoCleanup,
     SubscribeAll,
+    SubscriberRefused,
     UnregisterSession,
 )
 from actors.registry.rebuild import SessionEnd
@@ -119,6 +120,8 @@ def _step(  # noqa: C901 - a table, one line a message
             return loading.deliver(state, message, now, request)
         case SessionNotice(runtime):
             return keeping.noticed(state, runtime, now)
+        case SubscriberRefused():
+            return leaving.subscriber_refused(state, message)
         case RequestSlot():
             return _request_slot(state, message)
         case ReturnSlot():

@@ -10,7 +10,13 @@ from actors.records import SessionStatus
 from actors.registry import deleting, loading
 from actors.registry.effects import Answered, Effect, Refused, StopSession, TellSession
 from actors.registry.knowing import end_subscriptions, forget, forget_unless_kept, learn
-from actors.registry.protocol import DeleteSession, Passivate, ReleaseSession, StaysLoaded
+from actors.registry.protocol import (
+    DeleteSession,
+    Passivate,
+    ReleaseSession,
+    StaysLoaded,
+    SubscriberRefused,
+)
 from actors.registry.seats import Phase, Seat
 from actors.registry.state import CLOSING, RegistryState
 from actors.session.protocol import Handover, PrepareRelease, StoreLost, SubscriberEnded
@@ -23,6 +29,7 @@ __all__ = [
     "session_ended",
     "stays_loaded",
     "subscriber_ended",
+    "subscriber_refused",
 ]
 
 
@@ -250,3 +257,9 @@ def subscriber_ended(state: RegistryState, name: str) -> list[Effect]:
         else:
             effects += forget_unless_kept(state, session_id)
     return effects
+
+
+def subscriber_refused(state: RegistryState, message: SubscriberRefused) -> list[Effect]:
+    session_id = message.session_id
+    state.ledger.listeners.remove(session_id, message.subscriber)
+    return forget_unless_kept(state, session_id) if session_id in state.ledger.known else []

@@ -34,6 +34,15 @@ class Listeners:
         self._by_name.setdefault(name, {})[session_id] = None
         return is_new
 
+    def remove(self, session_id: str, name: str) -> None:
+        """Forget that a subscriber listens to this session, if it does."""
+        sessions = self._by_name.get(name, {})
+        if session_id in sessions:
+            self._leave(session_id, name)
+            del sessions[session_id]
+            if not sessions:
+                del self._by_name[name]
+
     def ended(self, name: str) -> tuple[str, ...]:
         """Forget a subscriber; the sessions that it listened to."""
         session_ids = tuple(self._by_name.pop(name, ()))

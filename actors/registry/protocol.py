@@ -37,6 +37,7 @@ __all__ = [
     "StaysLoaded",
     "StopAutoCleanup",
     "SubscribeAll",
+    "SubscriberRefused",
     "UnregisterSession",
     "global_subscriber_name",
 ]
@@ -274,6 +275,13 @@ class SessionNotice(msgspec.Struct, frozen=True, tag=True):
     runtime: SessionRuntime
 
 
+class SubscriberRefused(msgspec.Struct, frozen=True, tag=True):
+    """The session tells this subscriber nothing, nor is its next incarnation to."""
+
+    session_id: str
+    subscriber: str
+
+
 RegistryCommand: TypeAlias = (
     Deliver
     | OpenChat
@@ -298,6 +306,7 @@ RegistryCommand: TypeAlias = (
     | Passivate
     | StaysLoaded
     | SessionNotice
+    | SubscriberRefused
     | AdmissionReport
     | ChatOpened
     | ChatRefused

@@ -10,7 +10,7 @@ from typing import assert_never
 from actors.access import AccessRequest, forbidden
 from actors.errors import ErrorCode, ErrorInfo
 from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded, StoreLost
-from actors.registry.protocol import Passivate, ReturnSlot, StaysLoaded
+from actors.registry.protocol import Passivate, ReturnSlot, StaysLoaded, SubscriberRefused
 from actors.session import admission, answering, asking, editing, opening, settling, tool_calls
 from actors.session.effects import (
     Answered,
@@ -124,13 +124,20 @@ def _step(  # noqa: C901 - a table, one line a message
 def _obey(state: SessionState, command: SessionCommand, now: Now, request: int) -> list[Effect]:
     refusal = _check_access(state, command) or (unloading(state) if state.said_goodbye else None)
     if refusal is not None:
-        return [Refused(request, refusal)]
+        effects: list[Effect] = [Refused(request, refusal)]
+        return effects + (_leave_out(state, command) if isinstance(command, Subscribe) else [])
     if isinstance(command, SubmitTurn | ResumeTurn | RetryAnswer | EditMessage | Rerun):
         known = admission.repeated(state, command.request_id, now, request)
         if known is not None:
             return known
     outcome = _command(state, command, now, request)
     return [Refused(request, outcome)] if isinstance(outcome, ErrorInfo) else outcome
+
+
+def _leave_out(state: SessionState, command: Subscribe) -> list[Effect]:
+    """The registry has written the subscriber down with the command, for the next incarnation."""
+    state.events.subscribers.pop(command.subscriber, None)
+    return [TellRegistry(SubscriberRefused(state.session_id, command.subscriber))]
 
 
 def _command(  # noqa: C901 - a table, one line a command

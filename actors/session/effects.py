@@ -12,7 +12,14 @@ from actors.errors import ErrorInfo
 from actors.events import Event, Lagged
 from actors.models.base import ModelRequest
 from actors.records import SessionWrite
-from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot, SessionNotice, StaysLoaded
+from actors.registry.protocol import (
+    Passivate,
+    RequestSlot,
+    ReturnSlot,
+    SessionNotice,
+    StaysLoaded,
+    SubscriberRefused,
+)
 from actors.session.protocol import AdmissionReport
 
 __all__ = [
@@ -51,7 +58,15 @@ class Persist(msgspec.Struct, frozen=True):
 
 
 class TellRegistry(msgspec.Struct, frozen=True):
-    message: RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | AdmissionReport
+    message: (
+        RequestSlot
+        | ReturnSlot
+        | Passivate
+        | StaysLoaded
+        | SessionNotice
+        | SubscriberRefused
+        | AdmissionReport
+    )
 
 
 class CallModel(msgspec.Struct, frozen=True):

@@ -171,6 +171,7 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     registry.GetStatistics(),
     registry.StaysLoaded("s", ERROR),
     registry.SessionNotice(RUNTIME),
+    registry.SubscriberRefused("s", "subscriber"),
     session.AdmissionReport(
         runtime=RUNTIME, task_id="t", priority=1, number=2, has_slot=True, subscribers=("subscriber/1",)
     ),

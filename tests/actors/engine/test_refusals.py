@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import pykka
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from actors.access import LOCAL, AccessRequest
 from actors.conversation import Attachment
@@ -16,6 +18,7 @@ from actors.session.protocol import NewSession, SessionChanges
 from actors.session.refusals import LONGEST_TEXT
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
+from actors.subscription import TakeEvents
 from tests.actors.session.stage import Stage, open_stage, refusal_of
 
 Command: TypeAlias = Callable[[Engine], Awaitable[object]]
@@ -250,6 +253,28 @@ async def test_who_may_not_is_refused_every_command_before_any_effect(action: st
         assert stage.model.calls == calls
         status = await stage.engine.pool_status()
         assert (status.running, status.queued, status.max_concurrent) == (0, 0, 3)
+
+
+async def test_who_may_not_subscribe_hears_nothing_when_the_session_is_loaded_again_either() -> None:
+    def authorize(request: AccessRequest) -> bool:
+        return request.principal == LOCAL
+
+    async with open_stage(authorize=authorize) as stage:
+        engine = stage.engine
+        await stage.create("s")
+        subscriber = engine.spawn_subscriber("curious")
+        refusal = await refusal_of(engine.subscribe("s", "curious", principal=OTHER))
+        await engine.release_session("s")
+        await engine.run_turn("s", "secret")
+        await wait_all_tasks_blocked()
+        taken = subscriber.ask(TakeEvents(), block=False)
+        await engine.delete_session("s")
+        await wait_all_tasks_blocked()
+
+        assert refusal.code is ErrorCode.FORBIDDEN
+        subscriber.stop(block=False)
+        with pytest.raises(pykka.ActorDeadError):
+            await taken
 
 
 async def test_a_hook_that_raises_has_not_said_yes() -> None:

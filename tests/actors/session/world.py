@@ -28,7 +28,14 @@ from actors.persistence.protocol import (
     SessionLoaded,
 )
 from actors.records import PutMessage, SessionStatus, SessionWrite, StoredSession
-from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot, SessionNotice, StaysLoaded
+from actors.registry.protocol import (
+    Passivate,
+    RequestSlot,
+    ReturnSlot,
+    SessionNotice,
+    StaysLoaded,
+    SubscriberRefused,
+)
 from actors.registry.rebuild import Rebuild
 from actors.registry.slots import SlotPool
 from actors.session.decide import decide
@@ -86,7 +93,9 @@ RIVALS = ("rival one", "rival two")  # together they fill the one slot and the o
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = NewSession(model="scripted:echo")
 
-ToRegistry: TypeAlias = RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | AdmissionReport
+ToRegistry: TypeAlias = (
+    RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | SubscriberRefused | AdmissionReport
+)
 FromRegistry: TypeAlias = SlotNotice | PrepareRelease | ReportAdmission | SetActive
 FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded
 
@@ -278,7 +287,7 @@ class World:
                     self.pool.wait_for_person(session_id, task_id)
             case StaysLoaded():
                 self._stay()
-            case SessionNotice() | AdmissionReport():
+            case SessionNotice() | SubscriberRefused() | AdmissionReport():
                 pass
             case Passivate(_, handover, error):
                 self._end(handover=handover, failed=error is not None)
