@@ -60,11 +60,8 @@ def test_an_executor_that_does_not_exist_is_refused_by_its_kind_and_nothing_is_s
     executor_id: str, kind: str
 ) -> None:
     world = conversation()
-    last, revision, said = (
-        world.stored().messages[-1].message_id,
-        world.state.revision,
-        world.state.events.seq,
-    )
+    last = world.stored().messages[-1].message_id
+    revision, seq = world.state.revision, world.state.events.seq
 
     for command in (
         SubmitTurn(text="why?", executor_id=executor_id),
