@@ -368,6 +368,8 @@ class World:
         )
         self.open(None if self.is_stored else self._new, inheritance)
         for command, request in held:
+            if isinstance(command, Subscribe):
+                self.subscribed[command.subscriber] = None
             self._deliver(command, request)
 
     # -- what the session does --
