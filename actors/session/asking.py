@@ -10,7 +10,7 @@ from actors.session.admission import admit, find_executor
 from actors.session.effects import Effect, Now
 from actors.session.protocol import EditMessage, Rerun, ResumeTurn, RetryAnswer
 from actors.session.questions import new_question, question_in
-from actors.session.refusals import busy, invalid, not_a, unknown_message, unusable_text
+from actors.session.refusals import busy, invalid, not_a, not_unicode, unknown_message, unusable_text
 from actors.session.state import SessionState
 from actors.session.template import fill, names_in
 from actors.session.turn import Turn
@@ -89,6 +89,9 @@ def rerun(state: SessionState, message: Rerun, now: Now, request: int) -> list[E
             return refusal
         replay.append(Question(text, said.attachments))
     system_prompt = fill(record.system_prompt, message.input_data) if message.input_data else None
+    refusal = not_unicode(system_prompt or "")
+    if refusal is not None:
+        return refusal
     first, *rest = replay
     parent_id = questions[0].parent_id
     return _ask(state, first, parent_id, tuple(rest), system_prompt, message, now, request)

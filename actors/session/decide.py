@@ -54,7 +54,7 @@ from actors.session.protocol import (
     UpdateSession,
     WaitTurn,
 )
-from actors.session.refusals import unloading
+from actors.session.refusals import unloading, wrong_request_id
 from actors.session.state import SessionState
 from actors.session.turn import Phase
 
@@ -124,9 +124,12 @@ def _step(  # noqa: C901 - a table, one line a message
 def _obey(state: SessionState, command: SessionCommand, now: Now, request: int) -> list[Effect]:
     refusal = _check_access(state, command) or (unloading(state) if state.said_goodbye else None)
     if refusal is not None:
-        effects: list[Effect] = [Refused(request, refusal)]
-        return effects + (_leave_out(state, command) if isinstance(command, Subscribe) else [])
+        effects = _leave_out(state, command) if isinstance(command, Subscribe) else []
+        return [*effects, Refused(request, refusal)]
     if isinstance(command, SubmitTurn | ResumeTurn | RetryAnswer | EditMessage | Rerun):
+        wrong = wrong_request_id(command.request_id)
+        if wrong is not None:
+            return [Refused(request, wrong)]
         known = admission.repeated(state, command.request_id, now, request)
         if known is not None:
             return known
@@ -135,7 +138,10 @@ def _obey(state: SessionState, command: SessionCommand, now: Now, request: int) 
 
 
 def _leave_out(state: SessionState, command: Subscribe) -> list[Effect]:
-    """The registry has written the subscriber down with the command, for the next incarnation."""
+    """The registry has written the subscriber down with the command, for the next incarnation.
+
+    It is told before the asker, who may ask again at once.
+    """
     state.events.subscribers.pop(command.subscriber, None)
     return [TellRegistry(SubscriberRefused(state.session_id, command.subscriber))]
 

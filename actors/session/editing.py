@@ -20,7 +20,15 @@ from actors.session.protocol import (
     SwitchBranch,
     UpdateSession,
 )
-from actors.session.refusals import busy, invalid, not_a, stale, unknown_message, unusable_text
+from actors.session.refusals import (
+    busy,
+    invalid,
+    not_a,
+    not_unicode,
+    stale,
+    unknown_message,
+    unusable_text,
+)
 from actors.session.state import SessionState
 from actors.tree import visible_branch
 
@@ -133,16 +141,11 @@ def _check_changes(changes: SessionChanges) -> ErrorInfo | None:
     if changes.max_turns is not None and changes.max_turns < 1:
         return invalid(f"max_turns must be at least 1, not {changes.max_turns}")
     texts = (changes.title, changes.system_prompt, *(changes.knowledge or ()))
-    for text in texts:
-        try:
-            (text or "").encode()
-        except UnicodeEncodeError as error:
-            return invalid(f"that is not Unicode text: {error.reason}")
-    return None
+    return not_unicode(*(text for text in texts if text is not None))
 
 
 def check_new(new: NewSession) -> ErrorInfo | None:
-    return _check_changes(
+    return not_unicode(new.model, new.owner_id, new.project_id) or _check_changes(
         SessionChanges(
             title=new.title,
             system_prompt=new.system_prompt,

@@ -11,14 +11,18 @@ __all__ = [
     "busy",
     "invalid",
     "not_a",
+    "not_unicode",
     "stale",
     "unknown_message",
     "unloading",
     "unusable_text",
+    "wrong_request_id",
 ]
 
 LONGEST_TEXT = 10_000_000
 """Characters of a message and its attachments together."""
+
+LONGEST_REQUEST_ID = 200
 
 
 def invalid(message: str) -> ErrorInfo:
@@ -58,17 +62,31 @@ def not_a(role: Role, message: Message) -> ErrorInfo:
     return invalid(f"message {message.message_id} is of the {message.role}, not of the {role}")
 
 
+def wrong_request_id(request_id: str | None) -> ErrorInfo | None:
+    if request_id is None:
+        return None
+    if 0 < len(request_id) <= LONGEST_REQUEST_ID and request_id.isprintable():
+        return None
+    return invalid(
+        f"a request id has 1 to {LONGEST_REQUEST_ID} printable characters: not {request_id[:40]!a}"
+    )
+
+
+def not_unicode(*texts: str) -> ErrorInfo | None:
+    """Half a surrogate pair, which no store and no wire can take."""
+    try:
+        for text in texts:
+            text.encode()
+    except UnicodeEncodeError as error:
+        return invalid(f"that is not Unicode text: {error.reason}")
+    return None
+
+
 def unusable_text(text: str, attachments: tuple[Attachment, ...] = ()) -> ErrorInfo | None:
     if not text.strip():
         return invalid("the message is empty")
     length = len(text) + sum(len(attachment.content) for attachment in attachments)
     if length > LONGEST_TEXT:
         return invalid(f"the message has {length:,} characters; at most {LONGEST_TEXT:,} are taken")
-    try:
-        text.encode()
-        for attachment in attachments:
-            attachment.content.encode()
-            attachment.file_name.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no store and no wire can take
-        return invalid(f"the message is not Unicode text: {error.reason}")
-    return None
+    attached = [text for one in attachments for text in (one.file_name, one.content)]
+    return not_unicode(text, *attached)

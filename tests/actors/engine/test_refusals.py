@@ -95,6 +95,26 @@ WRONG: dict[str, tuple[Command, ErrorCode, tuple[str, ...]]] = {
         ErrorCode.INVALID_ARGUMENT,
         ("Unicode",),
     ),
+    "request id that is no Unicode": (
+        lambda engine: engine.submit_turn("s", "hello", request_id="\ud83d"),
+        ErrorCode.INVALID_ARGUMENT,
+        ("request id", "200", "\\ud83d"),
+    ),
+    "oversized request id": (
+        lambda engine: engine.resume_turn("s", request_id="r" * 201),
+        ErrorCode.INVALID_ARGUMENT,
+        ("request id", "200"),
+    ),
+    "owner who is no Unicode": (
+        lambda engine: engine.create_session(NewSession(owner_id="\ud83d"), session_id="new"),
+        ErrorCode.INVALID_ARGUMENT,
+        ("Unicode",),
+    ),
+    "value for the system prompt that is no Unicode": (
+        lambda engine: engine.rerun("prompted", {"name": "\ud83d"}),
+        ErrorCode.INVALID_ARGUMENT,
+        ("Unicode",),
+    ),
     "unknown agent": (
         lambda engine: engine.submit_turn("s", "hello", executor_id="nobody"),
         ErrorCode.EXECUTOR_NOT_FOUND,
@@ -170,6 +190,8 @@ async def test_a_wrong_command_is_refused_with_its_reason_and_leaves_no_trace(ca
     ) as stage:
         await stage.create("s", "busy", "queued")
         await stage.engine.create_session(session_id="no-model", model="nobody:knows")
+        await stage.engine.create_session(session_id="prompted", system_prompt="You are {{name}}.")
+        await stage.engine.run_turn("prompted", "before")
         await stage.engine.run_turn("s", "before")
         await stage.ask("busy", "hang")
         if case == "full queue":
