@@ -74,8 +74,11 @@ class RegistryViewModel:
         return tuple(runtime for runtime in self._sessions.values() if runtime.unread_count)
 
     def apply(self, event: GlobalEvent) -> None:
-        """Take the next event. One that the list has already changes nothing."""
-        if event.seq <= self._seq:
+        """Take the next event. One that the list has already changes nothing.
+
+        A registry that failed and is back counts from 1 again, and tells again what has changed meanwhile.
+        """
+        if event.seq <= self._seq and not isinstance(event.body, ActorRestarted):
             return
         self._seq = event.seq
         if isinstance(event.body, PoolStatusChanged):

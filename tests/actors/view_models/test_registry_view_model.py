@@ -140,3 +140,14 @@ def test_a_turn_that_ends_where_nobody_looks_is_worth_a_notice(
     event = GlobalEvent(seq=1, at=START, session_id="0123456789", body=body)
 
     assert finished_notice(event, active) == notice
+
+
+def test_the_events_of_a_registry_that_failed_and_is_back_are_taken_though_it_counts_anew(
+    listed: Listed,
+) -> None:
+    for _ in range(5):
+        listed.tell("a", SessionRegistered(), SessionUnregistered())
+    restarted = GlobalEvent(seq=1, at=START, session_id=None, body=ActorRestarted("registry"))
+    listed.view.apply(restarted)
+    listed.view.apply(GlobalEvent(seq=2, at=START, session_id="b", body=SessionRegistered()))
+    assert [known.session_id for known in listed.view.sessions] == ["b"]
