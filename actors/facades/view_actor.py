@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -55,15 +56,21 @@ class RemoveListener(msgspec.Struct, frozen=True, tag=True):
 
 
 class _Following(msgspec.Struct, frozen=True, tag=True):
+    subscription: int
     started: SubscriptionStarted
 
 
 class _NotFollowing(msgspec.Struct, frozen=True, tag=True):
+    subscription: int
     error: ErrorInfo
 
 
 class ViewActor(TrioActor):
-    """Follows a session from a snapshot on; when it misses events it takes another one, unseen."""
+    """Follows a session from a snapshot on; when it misses events it takes another one, unseen.
+
+    What comes while a snapshot is on its way is kept: it may be later than that. Only the snapshot that was
+    asked for last counts.
+    """
 
     def __init__(self, name: str, follow: Follow, listeners: tuple[str, ...]) -> None:
         super().__init__()
@@ -72,6 +79,8 @@ class ViewActor(TrioActor):
         self._listeners = dict.fromkeys(listeners)
         self._model: SessionViewModel | None = None
         self._early: list[Event] = []
+        self._subscription = 0
+        self._is_following = False
         self._failure: ErrorInfo | None = None
         self._waiting: list[pykka.Future[Any]] = []
 
@@ -80,10 +89,15 @@ class ViewActor(TrioActor):
 
     def _subscribe(self) -> None:
         self._early.clear()
-        self.pipe(self._follow, self._name, None, as_message=_followed)
+        self._is_following = False
+        self._subscription += 1
+        self.pipe(self._follow, self._name, None, as_message=partial(_followed, self._subscription))
 
     @handles(_Following)
     def following(self, message: _Following) -> None:
+        if message.subscription != self._subscription:
+            return
+        self._is_following = True
         snapshot = message.started.snapshot
         assert snapshot is not None, "without a cursor there is a snapshot"
         if self._model is None:
@@ -99,25 +113,25 @@ class ViewActor(TrioActor):
 
     @handles(_NotFollowing)
     def not_following(self, message: _NotFollowing) -> None:
-        self._failure = message.error
+        if message.subscription == self._subscription:
+            self._fail(message.error)
+
+    def _fail(self, error: ErrorInfo) -> None:
+        self._failure = error
         waiting, self._waiting = self._waiting, []
         for reply in waiting:
-            reply.set_exception((EngineError, message.error.to_exception(), None))
+            reply.set_exception((EngineError, error.to_exception(), None))
 
     @handles(EventPublished)
     def published(self, message: EventPublished) -> None:
         event = message.event
         assert not isinstance(event, GlobalEvent), "a view follows one session"
-        if self._model is None:
-            self._early.append(event)
-        else:
-            self._apply(event)
+        self._apply(event)
         for name in self._listeners:
             self.send(self.system.find(name), message)
 
     def _apply(self, event: Event) -> None:
-        assert self._model is not None
-        if self._model.has_gap:
+        if self._model is None or not self._is_following:
             self._early.append(event)
         elif self._model.apply(event) is Applied.GAP:
             self._subscribe()
@@ -130,8 +144,8 @@ class ViewActor(TrioActor):
 
     @handles(SubscriptionEnded)
     def ended(self, message: SubscriptionEnded) -> None:
-        for name in self._listeners:
-            self.send(self.system.find(name), message)
+        # Not for the listeners: they go on with the session that the view is bound to next.
+        self._fail(message.error or _GONE)
 
     @handles(GetShown)
     def get_shown(self, _: GetShown) -> Shown | None:
@@ -162,14 +176,22 @@ class ViewActor(TrioActor):
         )
 
 
+_GONE = ErrorInfo(
+    ErrorCode.SESSION_INVALID,
+    "the session of this view was deleted or unregistered, or the engine closes: bind the view again",
+)
+
+
 def _followed(
+    subscription: int,
     result: outcome.Value[SubscriptionStarted] | outcome.Error,
 ) -> _Following | _NotFollowing:
     if isinstance(result, outcome.Value):
-        return _Following(result.value)
+        return _Following(subscription, result.value)
     error = result.error
     if isinstance(error, EngineError):
-        return _NotFollowing(error.info)
+        return _NotFollowing(subscription, error.info)
     return _NotFollowing(
-        ErrorInfo(ErrorCode.UNKNOWN, f"the session cannot be followed: {type(error).__name__}")
+        subscription,
+        ErrorInfo(ErrorCode.UNKNOWN, f"the session cannot be followed: {type(error).__name__}"),
     )

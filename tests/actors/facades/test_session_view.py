@@ -196,6 +196,27 @@ async def test_views_that_are_destroyed_leave_nothing_and_stop_no_turn() -> None
         assert handler_threads() == []
 
 
+async def test_a_view_whose_session_was_unregistered_says_so_and_its_handlers_go_on_with_the_next() -> None:
+    heard: SimpleQueue[Event | Lagged] = SimpleQueue()
+    async with open_room() as room, SessionView(room.engine) as view:
+        await room.create("a", "b")
+        await view.bind_session("a")
+        view.on_event(heard.put)
+        await room.registry.unregister_session("a")
+
+        with pytest.raises(EngineError) as refused:
+            await view.get_status()
+        await view.bind_session("b")
+        await view.run_user_query("hello")
+
+        assert refused.value.code is ErrorCode.SESSION_INVALID
+        assert "bind" in refused.value.message
+        event = await trio.to_thread.run_sync(functools.partial(heard.get, timeout=30))
+        assert isinstance(event, Event)
+        assert event.session_id == "b"
+        assert await view.get_status() is SessionStatus.COMPLETED
+
+
 def handler_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "greenroom handler"]
 
