@@ -61,7 +61,7 @@ class SubscriberActor(TrioActor):
         self._limit = limit
         self._source = source
         self._queue: deque[Item] = deque()
-        self._missed = 0
+        self._lagged: Lagged | None = None
         self._end: TakenEvents | None = None
         self._reader: pykka.Future[Any] | None = None
 
@@ -93,9 +93,9 @@ class SubscriberActor(TrioActor):
 
     @handles(TakeEvents)
     def take(self, _: TakeEvents) -> TakenEvents | None:
-        if self._missed:
-            self._queue.append(Lagged(self._missed))
-            self._missed = 0
+        if self._lagged is not None:
+            self._queue.append(self._lagged)
+            self._lagged = None
         if self._queue:
             taken = tuple(self._queue)
             self._queue.clear()
@@ -108,10 +108,10 @@ class SubscriberActor(TrioActor):
     def _add(self, item: Item) -> None:
         if self._answer(TakenEvents((item,))):
             return
-        if len(self._queue) < self._limit and not self._missed:
+        if len(self._queue) < self._limit and self._lagged is None:
             self._queue.append(item)
-        elif not isinstance(item, Lagged):
-            self._missed += 1
+        else:
+            self._lagged = _one_more(self._lagged, item)
 
     def _answer(self, taken: TakenEvents) -> bool:
         reader, self._reader = self._reader, None
@@ -119,6 +119,13 @@ class SubscriberActor(TrioActor):
             return False
         reader.set(taken)
         return True
+
+
+def _one_more(lagged: Lagged | None, item: Item) -> Lagged:
+    """How much is missed when this is left out too; of events that were lost before nobody can say."""
+    before = 0 if lagged is None else lagged.missed
+    more = item.missed if isinstance(item, Lagged) else 1
+    return Lagged(None if before is None or more is None else before + more)
 
 
 class _Reading(Generic[E]):
