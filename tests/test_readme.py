@@ -22,7 +22,7 @@ def test_the_first_two_commands_run_the_demo_and_the_tests_in_an_environment_of_
         assert command.count("\n") == 1, "a single line to copy"
         assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert demo.endswith(".venv/bin/greenroom run --demo\n")
-    assert tests.endswith(".venv/bin/python -m pytest -q\n")
+    assert tests.endswith(".venv/bin/python -m pytest -q -n auto\n")
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
