@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from actors.errors import ErrorCode, ErrorInfo
 from actors.records import SessionRuntime
 from actors.registry import deleting, loading
@@ -29,6 +31,9 @@ __all__ = [
     "stop_cleanup",
     "unregister",
 ]
+
+SHORTEST_CLEANUP_SECONDS = 0.001
+"""What a timer cannot keep would fail the registry, and each one after it, for the plan outlives them."""
 
 
 def noticed(state: RegistryState, runtime: SessionRuntime, now: float) -> list[Effect]:
@@ -180,11 +185,13 @@ def _tell_active(state: RegistryState, session_id: str, *, active: bool) -> list
 
 def start_cleanup(state: RegistryState, message: StartAutoCleanup, request: int) -> list[Effect]:
     refusal = state.forbids(message.principal, message)
-    if refusal is None and not (message.interval_seconds > 0 and message.max_idle_seconds >= 0):
+    is_interval = SHORTEST_CLEANUP_SECONDS <= message.interval_seconds < math.inf
+    if refusal is None and not (is_interval and message.max_idle_seconds >= 0):
         refusal = ErrorInfo(
             ErrorCode.INVALID_ARGUMENT,
             f"sessions that are idle for {message.max_idle_seconds} s cannot be cleaned up every "
-            f"{message.interval_seconds} s: the interval must be more than 0, the idle time at least 0",
+            f"{message.interval_seconds} s: the interval must be finite and at least "
+            f"{SHORTEST_CLEANUP_SECONDS}, the idle time at least 0",
         )
     if refusal is not None:
         return [Refused(request, refusal)]
