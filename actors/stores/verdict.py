@@ -84,6 +84,8 @@ def _judge_ops(write: SessionWrite, stored_takes_text: Callable[[str], bool]) ->
         # Half a surrogate pair, as tools and broken models emit it, has no UTF-8 form. Found inside the
         # transaction it would fail everybody's writes, again at every retry.
         return _refusal(ErrorCode.SESSION_INVALID, f"text that is not Unicode: {error.reason}", write)
+    except (TypeError, ValueError, RecursionError) as error:  # say, an object in the details of an error
+        return _refusal(ErrorCode.SESSION_INVALID, f"what cannot be written down: {error}", write)
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta, timezone
+from typing import cast
 
 import msgspec
 import pytest
@@ -439,6 +440,13 @@ def test_text_that_is_not_unicode_is_refused_without_harm_to_others(store: Store
         SessionWrite("s", 1, 2, (piece("a", "half a pair: \ud83d"),)),
         SessionWrite("other", 1, 2, (piece("a", "whole: 😀"),)),
     ) == [ErrorCode.SESSION_INVALID, None]
+
+
+def test_a_write_that_no_json_can_say_harms_nobody_else(store: Store) -> None:
+    details = cast("dict[str, str | int | float]", {"peer": object()})
+    error = ErrorInfo(ErrorCode.NETWORK_ERROR, "lost", details)
+    writes = [SessionWrite("s", 1, 1, (PutSession(record("s", error=error)),)), creation("t")]
+    assert refusals(store, *writes) == [ErrorCode.SESSION_INVALID, None]
 
 
 def test_a_refusal_names_the_write(store: Store) -> None:
