@@ -8,6 +8,7 @@ from actors.conversation import Part
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.models.base import LanguageModel, ModelRequest
 from actors.session.protocol import PartsArrived, TurnEnded
+from actors.session.storable import storable_error, storable_parts
 from runtime import get_logger
 
 __all__ = ["ModelCall"]
@@ -20,9 +21,11 @@ class ModelCall:
 
     At most one `PartsArrived` of it is in the session's mailbox: what comes meanwhile grows into the next
     one. So a busy session takes fewer and larger pieces, and a flood of parts floods no mailbox.
+
+    What the model says after its end is not heard: the next call of the same turn may be under way.
     """
 
-    __slots__ = ("_pending", "_request", "_tell", "_told", "model", "task_id")
+    __slots__ = ("_over", "_pending", "_request", "_tell", "_told", "model", "task_id")
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class ModelCall:
         self.task_id = task_id
         self._tell = tell
         self._told = False
+        self._over = False
         self._pending: list[Part] = []
 
     async def run(self) -> None:
@@ -44,12 +48,14 @@ class ModelCall:
         try:
             await self.model.stream(self._request, self._emit)
         except EngineError as failure:
-            error = failure.info
+            error = storable_error(failure.info)
         except Exception as failure:  # noqa: BLE001 - translation edge: an adapter may raise anything
             _log.exception("model failed", model=self.model.name, task_id=self.task_id)
             error = ErrorInfo(
                 ErrorCode.EXECUTION_FAILED, f"the model {self.model.name} failed: {type(failure).__name__}"
             )
+        finally:
+            self._over = True
         if self._pending:
             self._tell_pending()
         self._tell(TurnEnded(self.task_id, error))
@@ -62,6 +68,9 @@ class ModelCall:
             self._told = False
 
     def _emit(self, parts: tuple[Part, ...]) -> None:
+        if self._over:
+            return
+        parts = storable_parts(parts)
         if self._told:
             self._pending += parts
         else:

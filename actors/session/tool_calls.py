@@ -66,8 +66,10 @@ def _wrong_arguments(call: ToolCall) -> str:
         return ""  # so models write that there are none
     try:
         msgspec.json.decode(call.arguments, type=dict[str, object])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         return f"The arguments are not a JSON object: {error}."
+    except RecursionError:
+        return "The arguments are nested too deeply."
     return ""
 
 

@@ -10,6 +10,7 @@ import trio
 
 from actors.conversation import ToolCall, ToolStatus
 from actors.session.protocol import OutputArrived, ToolEnded
+from actors.session.storable import storable_text
 from actors.tools import Tool
 from runtime import get_logger
 
@@ -41,14 +42,14 @@ async def run_tool(
 
 
 def _storable(text: str) -> str:
-    """What a tool says, with `?` for each half of a surrogate pair, which no store and no wire can take.
+    """What a tool says, as a store can take it.
 
     Raises:
         TypeError: it is no text.
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - foreign code
         raise TypeError(f"a tool says and returns text, not {type(text).__name__}")
-    return text.encode(errors="replace").decode()
+    return storable_text(text)
 
 
 def _named(error: BaseException) -> str:
