@@ -70,6 +70,7 @@ def deleted(state: RegistryState, message: SessionDeleted) -> list[Effect]:
     if error is not None:
         effects += forget_unless_kept(state, session_id)
         return effects + [Refused(request, error) for request in requests]
+    state.ledger.drop_events(session_id)
     if session_id not in state.seats:
         effects += forget(state, session_id)
     return effects + [Answered(request) for request in requests]
