@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from actors.engine.composition import EngineThread, ModelFor, open_engine, start_engine
-from actors.engine.face import Engine
+from actors.engine.face import Engine, EngineStatistics
 from actors.engine.reports import MemoryEstimate
 
-__all__ = ["Engine", "EngineThread", "MemoryEstimate", "ModelFor", "open_engine", "start_engine"]
+__all__ = [
+    "Engine",
+    "EngineStatistics",
+    "EngineThread",
+    "MemoryEstimate",
+    "ModelFor",
+    "open_engine",
+    "start_engine",
+]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pykka
 
 from actors.access import AccessRequest, Authorize, forbidden
@@ -12,7 +13,9 @@ from actors.registry.protocol import Deliver
 from actors.session.protocol import SessionCommand
 from runtime import ActorRef
 
-__all__ = ["Asker", "checked_id", "closed_error"]
+__all__ = ["Asker", "checked", "checked_id", "closed_error"]
+
+M = TypeVar("M", bound=msgspec.Struct)
 
 _LONGEST_SESSION_ID = 200
 
@@ -27,13 +30,14 @@ class Asker:
         self._closed = False
 
     async def _deliver(self, session_id: str, command: SessionCommand, *, touch: bool = True) -> Any:
-        return await self._ask_registry(Deliver(checked_id(session_id), command, touch))
-
-    async def _ask_registry(self, message: Any) -> Any:
+        message = Deliver(checked_id(session_id), checked(command), touch)
         return await self._ask(self._registry, message)
 
-    async def _ask_persistence(self, message: Any) -> Any:
-        return await self._ask(self._persistence, message)
+    async def _ask_registry(self, message: msgspec.Struct) -> Any:
+        return await self._ask(self._registry, checked(message))
+
+    async def _ask_persistence(self, message: msgspec.Struct) -> Any:
+        return await self._ask(self._persistence, checked(message))
 
     async def _ask(self, ref: ActorRef[Any], message: Any) -> Any:
         """Ask, and translate: an actor that ended is a failure of the engine's, and worth another try."""
@@ -61,12 +65,38 @@ def closed_error() -> EngineError:
     return EngineError(ErrorCode.SESSION_INVALID, "the engine is closed: it takes no more commands")
 
 
+def checked(message: M) -> M:
+    """The message, if all of its fields are what its class says; an actor would fail at another.
+
+    It shares nothing with the caller that can be changed.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT`, naming the field.
+    """
+    kind = type(message).__name__
+    if not isinstance(message, msgspec.Struct):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"a {kind} is no message: look at the method's types")
+    try:
+        copy = msgspec.convert(msgspec.to_builtins(message), type(message))
+    except (msgspec.ValidationError, TypeError, RecursionError) as error:
+        what = str(error).replace("`$.", "`")
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{kind} cannot be asked like this: {what}") from None
+    if copy != message:  # bytes for a text, a dictionary for a struct
+        what = "a field is of another type than it says"
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{kind} cannot be asked like this: {what}")
+    return copy
+
+
 def checked_id(session_id: str) -> str:
     """A session id that every store can keep and every terminal can show.
 
     Raises:
         EngineError: `INVALID_ARGUMENT`.
     """
+    if not isinstance(session_id, str):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's mistake
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, f"a session id is a text, not {type(session_id).__name__}"
+        )
     if not session_id or len(session_id) > _LONGEST_SESSION_ID or not session_id.isprintable():
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,

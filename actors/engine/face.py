@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from actors.access import LOCAL, AccessRequest, Authorize
-from actors.engine.asker import checked_id, closed_error
+from actors.engine.asker import checked, checked_id, closed_error
 from actors.engine.registry_commands import RegistryCommands
 from actors.engine.session_commands import SessionCommands
 from actors.models.http import HttpPool
@@ -29,7 +29,7 @@ from actors.persistence.protocol import (
 )
 from actors.records import FileStatus, RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
-from actors.registry.protocol import CloseAll, SubscribeAll, global_subscriber_name
+from actors.registry.protocol import CloseAll, RegistryStatistics, SubscribeAll, global_subscriber_name
 from actors.session.protocol import (
     CreateSession,
     Cursor,
@@ -42,14 +42,22 @@ from actors.session.protocol import (
 from actors.settings import EngineSettings
 from actors.stores import canonical_path
 from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription
-from runtime import ActorRef, ActorSystem, SystemClosedError, TrioActor
+from runtime import ActorRef, ActorSystem, Statistics, SystemClosedError, TrioActor
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "EngineStatistics"]
 
 P = ParamSpec("P")
 A = TypeVar("A", bound=TrioActor)
 
 EVENTS_KEPT_PER_SUBSCRIBER = 1000
+
+
+class EngineStatistics(msgspec.Struct, frozen=True):
+    """What an engine has done so far, and what it has now."""
+
+    registry: RegistryStatistics
+    system: Statistics
+    traffic: TrafficStatistics
 
 
 class Engine(SessionCommands, RegistryCommands):
@@ -96,6 +104,7 @@ class Engine(SessionCommands, RegistryCommands):
         """
         if new is None:
             new = NewSession(title=title, model=model, system_prompt=system_prompt)
+        new = checked(new)
         if not new.model:
             new = msgspec.structs.replace(new, model=self._settings.model)
         if session_id is None:
@@ -112,6 +121,7 @@ class Engine(SessionCommands, RegistryCommands):
         in a new folder there.
         """
         session_id = self._ids()
+        new = checked(new)
         self._require(
             AccessRequest(
                 principal=principal,
@@ -212,6 +222,14 @@ class Engine(SessionCommands, RegistryCommands):
         """
         seq: int = await self._ask_registry(SubscribeAll(subscriber, principal))
         return seq
+
+    async def statistics(self, *, principal: str = LOCAL) -> EngineStatistics:
+        """Counts of the registry, of the actors below it, and of what went over HTTP."""
+        return EngineStatistics(
+            registry=await self.registry_statistics(principal=principal),
+            system=self._system.statistics(),
+            traffic=self.traffic(),
+        )
 
     def traffic(self) -> TrafficStatistics:
         """What went over HTTP so far. May be called at any time, from any thread."""

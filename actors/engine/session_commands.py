@@ -142,7 +142,10 @@ class SessionCommands(Asker):
         `input_data` replaces `{{name}}` in the system prompt and in the questions.
         """
         command = Rerun(
-            input_data=dict(input_data or {}), priority=priority, request_id=request_id, principal=principal
+            input_data=dict(input_data) if isinstance(input_data, Mapping) else input_data or {},
+            priority=priority,
+            request_id=request_id,
+            principal=principal,
         )
         task_id: str = await self._deliver(session_id, command)
         return task_id

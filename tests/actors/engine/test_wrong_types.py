@@ -1,0 +1,56 @@
+"""What is of the wrong type is refused at the border, where no actor fails of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+from trio.testing import wait_all_tasks_blocked
+
+from actors.engine import Engine, open_engine
+from actors.errors import EngineError, ErrorCode
+from actors.models.scripted import Hang, ScriptedModel
+from actors.session.protocol import Cursor
+
+WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
+    "a text that is a number": lambda engine: engine.submit_turn("s", 5),
+    "a text that is bytes": lambda engine: engine.submit_turn("s", b"x"),
+    "a text that is nothing": lambda engine: engine.submit_turn("s", None),
+    "attachments that are names": lambda engine: engine.submit_turn("s", "x", attachments=("a.txt",)),
+    "a busy policy that there is not": lambda engine: engine.submit_turn("s", "x", on_busy="bogus"),
+    "a priority in words": lambda engine: engine.submit_turn("s", "x", priority="high"),
+    "a request id that is a number": lambda engine: engine.submit_turn("s", "x", request_id=5),
+    "an executor that is an object": lambda engine: engine.submit_turn("s", "x", executor_id=object()),
+    "a principal that is nothing": lambda engine: engine.submit_turn("s", "x", principal=None),
+    "changes that are a dictionary": lambda engine: engine.update_session("s", {"title": "x"}),
+    "input data that is a list": lambda engine: engine.rerun("s", ["x"]),
+    "a limit in words": lambda engine: engine.set_max_concurrent("3"),
+    "a limit that is nothing": lambda engine: engine.set_max_concurrent(None),
+    "a page in words": lambda engine: engine.page("s", skip="1"),
+    "an approval in words": lambda engine: engine.confirm_tool_call("s", "c", approved="perhaps"),
+    "a session id that is a number": lambda engine: engine.snapshot(5),
+    "a new session's id that is a number": lambda engine: engine.create_session(session_id=5),
+    "a title that is a number": lambda engine: engine.create_session(title=5),
+    "a new session that is a dictionary": lambda engine: engine.create_session({"title": "x"}),
+    "a cursor in words": lambda engine: engine.subscribe("s", "nobody", Cursor(1, cast("int", "3"))),
+    "a cursor that is a number": lambda engine: engine.subscribe("s", "nobody", 5),
+}
+
+
+@pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
+async def test_a_value_of_the_wrong_type_is_refused_and_the_running_turn_goes_on(
+    call: Callable[[Engine], Awaitable[object]],
+) -> None:
+    async with open_engine(model_for=lambda _: ScriptedModel([(Hang(),)])) as engine:
+        await engine.create_session(session_id="s")
+        task_id = await engine.submit_turn("s", "hello")
+        await wait_all_tasks_blocked()
+        with pytest.raises(EngineError) as refusal:
+            await call(engine)
+        assert refusal.value.code is ErrorCode.INVALID_ARGUMENT
+        snapshot = await engine.snapshot("s")
+        assert snapshot.record.task is not None
+        assert snapshot.record.task.task_id == task_id
+        statistics = await engine.statistics()
+        assert (statistics.registry.crashes, statistics.registry.loads) == (0, 1)
