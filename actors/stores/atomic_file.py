@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -15,6 +16,7 @@ import msgspec
 from actors.errors import EngineError, ErrorCode
 
 __all__ = [
+    "NotAFileError",
     "Stamp",
     "create_file",
     "delete_file",
@@ -56,11 +58,19 @@ def digest_of(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
+class NotAFileError(OSError):
+    """Under a file's name there is something else: a pipe, a device."""
+
+
 def read_file(path: Path) -> tuple[bytes, Stamp]:
-    """A file and its version. Raises OSError."""
-    with path.open("rb") as file:
+    """A file and its version. Raises OSError, and `NotAFileError` at once for what may have no end."""
+    # Without blocking: to open a pipe is to wait for its other end, and everybody would wait with us.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
         # Before the reading: what is changed meanwhile shows when somebody looks again.
         status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise NotAFileError(errno.EINVAL, "this is no file that holds data", str(path))
         data = file.read()
     return data, Stamp.of(status, digest_of(data))
 

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import FileStatus, SessionRecord, SessionSummary, SessionWrite, StoredSession
-from actors.stores.atomic_file import create_file, digest_of, file_errors, read_file
+from actors.stores.atomic_file import NotAFileError, create_file, digest_of, file_errors, read_file
 from actors.stores.chat_document import ChatDocument, decode_document, encode_document
 from actors.stores.chat_naming import conflict_copy_path
 from actors.stores.chat_repository import ChatFile, ChatRepository
@@ -217,7 +217,7 @@ class ChatFileStore:
                 if chat.stamp.is_of(status):
                     return FileStatus.SAVED
                 data, stamp = read_file(chat.path)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotAFileError):
                 return FileStatus.MISSING
         if stamp.digest in {chat.stamp.digest, chat.attempted}:
             chat.stamp = stamp

@@ -8,6 +8,7 @@ import msgspec
 
 from actors.errors import EngineError, ErrorCode
 from actors.stores.atomic_file import (
+    NotAFileError,
     Stamp,
     create_file,
     delete_file,
@@ -57,6 +58,10 @@ class ChatRepository:
             if isinstance(error.__cause__, IsADirectoryError):
                 raise EngineError(
                     ErrorCode.INVALID_ARGUMENT, f"{place}: this is a folder; name a chat file in it"
+                ) from None
+            if isinstance(error.__cause__, NotAFileError):
+                raise EngineError(
+                    ErrorCode.INVALID_ARGUMENT, f"{place}: this is a pipe or a device; name a chat file"
                 ) from None
             raise
         return ChatFile(place, decode_document(data, place), stamp)
