@@ -80,11 +80,16 @@ def decode_document(data: bytes, path: Path) -> ChatDocument:
         document = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _refuse(path, f"this is not a chat: {error}; restore a copy of the file, or correct it")
+    except RecursionError:
+        _refuse(path, "this is not a chat, it is nested too deeply; restore a copy of the file")
     _check_times(document, path)
     _check_tree(document.messages, path)
     leaf_id = document.session.active_leaf_id
     if leaf_id is not None and all(message.message_id != leaf_id for message in document.messages):
         _refuse(path, f"its active leaf {leaf_id} is none of its messages; correct `active_leaf_id`")
+    task = document.session.task
+    if task is not None and all(message.message_id != task.question_id for message in document.messages):
+        _refuse(path, f"the question {task.question_id} of its task is none of its messages; remove `task`")
     return document
 
 

@@ -63,7 +63,12 @@ def sessions(draw: st.DrawFn) -> tuple[SessionRecord, tuple[Message, ...]]:
     for place in range(1, len(drawn)):
         parent = draw(st.none() | st.sampled_from(drawn[:place]))
         drawn[place] = msgspec.structs.replace(drawn[place], parent_id=parent and parent.message_id)
-    return draw(records), tuple(draw(st.permutations(drawn)))
+    record = draw(records)
+    if record.task is not None:  # its question is in the conversation
+        asked = draw(st.sampled_from(drawn)) if drawn else None
+        task = msgspec.structs.replace(record.task, question_id=asked.message_id) if asked else None
+        record = msgspec.structs.replace(record, task=task)
+    return record, tuple(draw(st.permutations(drawn)))
 
 
 @given(sessions(), st.integers(1, 2**53), st.integers(0, 2**53))
