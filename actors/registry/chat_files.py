@@ -18,8 +18,9 @@ def open_chat(state: RegistryState, message: OpenChat, request: int) -> list[Eff
     refusal = state.forbids(message.principal, message, session_id)
     if refusal is not None:
         return [Refused(request, refusal)]
-    if session_id is not None and session_id not in state.deleting:
-        return [_answer(message, session_id, request)]
+    # Whoever expects another session is believed enough to look: files are moved and swapped.
+    if session_id is not None and session_id == message.expected_id and session_id not in state.deleting:
+        return [Answered(request, session_id)]
     waiting = state.opening.setdefault(message.path, [])
     waiting.append((message, request))
     if len(waiting) > 1:
