@@ -42,7 +42,9 @@ def forbidden(authorize: Authorize, request: AccessRequest) -> ErrorInfo | None:
     """`FORBIDDEN`, naming who may not do what; None if it may be done."""
     try:
         allowed = authorize(request)
-    except Exception:  # noqa: BLE001 - a hook that fails has not said yes
+    except KeyboardInterrupt:  # of who runs the program, at any moment
+        raise
+    except BaseException:  # noqa: BLE001 - a hook that fails has not said yes, nor may it end the registry
         allowed = False
     if allowed:
         return None

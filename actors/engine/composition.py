@@ -18,7 +18,7 @@ from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
 from actors.engine.asker import closed_error
 from actors.engine.face import Engine
-from actors.errors import EngineError, ErrorInfo
+from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.persistence.actor import PersistenceActor
@@ -117,7 +117,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engine, None]:
     settings = parts.settings
     async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
-        find_model = parts.model_for or _models_of(settings, http)
+        find_model = _mapped(parts.model_for) if parts.model_for else _models_of(settings, http)
         if parts.model_for is None:
             find_model(settings.model)  # a wrong one is told before there is a store for it
         store = await _open_store(settings, parts.ids) if parts.store is None else parts.store
@@ -182,6 +182,23 @@ async def _start_registry(
     supervisor = system.spawn(Supervisor, [spec], intensity=_RESTARTS_BORNE)
     registry: ActorRef[RegistryActor] = await supervisor.ask(FindChild(REGISTRY_NAME), block=False)
     return registry
+
+
+def _mapped(model_for: ModelFor) -> ModelFor:
+    """What foreign code raises that is no `EngineError` would fail the session that asked."""
+
+    def find_model(name: str) -> LanguageModel:
+        try:
+            return model_for(name)
+        except EngineError:
+            raise
+        except Exception as error:
+            _log.exception("model_for failed", model=name)
+            raise EngineError(
+                ErrorCode.EXECUTOR_NOT_FOUND, f"the model {name} cannot be had: {type(error).__name__}"
+            ) from error
+
+    return find_model
 
 
 def _check_of(find_model: ModelFor) -> Callable[[str], ErrorInfo | None]:

@@ -56,7 +56,7 @@ class HandlerThread(Generic[E]):
     def _hand_over(self, item: E) -> None:
         try:
             self._handler(item)
-        except Exception:  # noqa: BLE001 - supervision edge: a handler is foreign code
+        except BaseException:  # noqa: BLE001 - supervision edge: a handler is foreign code, in its own thread
             _log.exception("an event handler failed")
 
 
