@@ -30,6 +30,7 @@ from actors.persistence.protocol import (
 from actors.records import FileStatus, RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
 from actors.registry.protocol import CloseAll, RegistryStatistics, SubscribeAll, global_subscriber_name
+from actors.session.editing import check_new
 from actors.session.protocol import (
     CreateSession,
     Cursor,
@@ -131,6 +132,9 @@ class Engine(SessionCommands, RegistryCommands):
                 project_id=new.project_id,
             )
         )
+        refusal = check_new(new)
+        if refusal is not None:
+            raise refusal.to_exception()
         record = new.record(session_id, self._now(), default_model=self._settings.model)
         command = CreateChatFile(directory=directory, record=record, new_task=new_task)
         path: str = await self._ask_persistence(command)
