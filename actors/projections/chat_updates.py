@@ -56,7 +56,7 @@ class ChatUpdatedEvent(
     said. `message` is as it is stored, `status` one of the four of a chat.
     """
 
-    chat_id: str
+    session_id: str = msgspec.field(name="chatId")
     update_type: UpdateType
     task_id: str | None = None
     message_id: str | None = None
@@ -76,7 +76,7 @@ class ToolCallsUpdate(
     """Where the tool calls of a message stand now, all of them, in the model's order."""
 
     message_id: str
-    chat_id: str
+    session_id: str = msgspec.field(name="chatId")
     calls: tuple[CallRecord, ...]
 
 
@@ -85,7 +85,7 @@ ChatEvent: TypeAlias = ChatUpdatedEvent | ToolCallsUpdate
 
 def chat_events(event: Event) -> tuple[ChatEvent, ...]:
     """What the listeners are told of this event."""
-    update = partial(ChatUpdatedEvent, chat_id=event.session_id, task_id=event.task_id)
+    update = partial(ChatUpdatedEvent, session_id=event.session_id, task_id=event.task_id)
     match event.body:
         case MessageAdded(message):
             kind = UpdateType.MESSAGE_ADDED
@@ -106,7 +106,7 @@ def chat_events(event: Event) -> tuple[ChatEvent, ...]:
             kind = UpdateType.MESSAGE_STREAMED
             return (update(update_type=kind, message_id=message_id, text=text, thought=thought),)
         case ToolCallsUpdated(message_id, calls):
-            return (ToolCallsUpdate(message_id=message_id, chat_id=event.session_id, calls=calls),)
+            return (ToolCallsUpdate(message_id=message_id, session_id=event.session_id, calls=calls),)
         case ToolOutput(call_id, text):
             return (update(update_type=UpdateType.TOOL_OUTPUT, call_id=call_id, text=text),)
         case SessionStatusChanged(status, error):

@@ -21,6 +21,7 @@ from actors.session.protocol import (
     UpdateSession,
 )
 from actors.session.refusals import (
+    LONGEST_TEXT,
     busy,
     invalid,
     not_a,
@@ -140,8 +141,17 @@ def _check_changes(changes: SessionChanges) -> ErrorInfo | None:
         return invalid(f"a title has at most {LONGEST_TITLE} characters, not {len(changes.title)}")
     if changes.max_turns is not None and changes.max_turns < 1:
         return invalid(f"max_turns must be at least 1, not {changes.max_turns}")
-    texts = (changes.title, changes.system_prompt, *(changes.knowledge or ()))
-    return not_unicode(*(text for text in texts if text is not None))
+    texts = tuple(
+        text
+        for text in (changes.title, changes.system_prompt, *(changes.knowledge or ()))
+        if text is not None
+    )
+    length = sum(map(len, texts))
+    if length > LONGEST_TEXT:
+        return invalid(
+            f"system prompt and knowledge have {length:,} characters; at most {LONGEST_TEXT:,} are taken"
+        )
+    return not_unicode(*texts)
 
 
 def check_new(new: NewSession) -> ErrorInfo | None:

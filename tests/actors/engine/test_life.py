@@ -198,7 +198,7 @@ async def test_a_question_that_comes_while_its_session_leaves_is_answered_once()
         ]
 
 
-async def test_a_session_that_cannot_be_saved_is_kept_and_reported(
+async def test_a_session_that_cannot_be_saved_is_reported_and_loaded_again_when_it_can(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store = FailingStore()

@@ -73,7 +73,7 @@ def test_every_event_names_its_chat_and_only_pieces_of_tool_calls_are_left_out()
 
     said = [chat_events(msgspec.structs.replace(event, body=body)) for body in bodies]
 
-    assert all(len(updates) == 1 and updates[0].chat_id == "s" for updates in said)
+    assert all(len(updates) == 1 and updates[0].session_id == "s" for updates in said)
     unseen = SimulatedSession()
     unseen.ask("Look")
     unseen.stream(ToolCallPart(0, "c", "look"))

@@ -252,3 +252,12 @@ def test_what_is_unread_is_told_when_it_changes_and_only_then() -> None:
     ask(world, MarkRead())
 
     assert len(observer.seen) == events
+
+
+def test_a_prompt_and_knowledge_that_are_too_long_together_are_refused() -> None:
+    half = "a" * (LONGEST_TEXT // 2 + 1)
+    refused = ask(
+        ready_world(), UpdateSession(changes=SessionChanges(system_prompt=half, knowledge=(half,)))
+    )
+
+    assert code_of(refused) is ErrorCode.INVALID_ARGUMENT
