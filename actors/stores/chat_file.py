@@ -17,6 +17,7 @@ from actors.stores.chat_repository import ChatFile, ChatRepository
 from actors.stores.kept_session import KeptSession
 from actors.stores.open_chat import OpenChat
 from actors.stores.project_roots import ProjectRoots
+from actors.stores.tombstones import Tombstones
 from actors.stores.verdict import Head, no_such_session, refuse_deleted, refuse_unknown
 
 __all__ = ["ChatFileStore"]
@@ -48,7 +49,7 @@ class ChatFileStore:
         self._open: dict[str, OpenChat] = {}
         self._ids: dict[Path, str] = {}
         # With the epochs that they had: a file that its user put back is opened above them.
-        self._deleted: dict[str, int] = {}
+        self._deleted = Tombstones()
 
     @property
     def blocking(self) -> bool:
@@ -83,7 +84,7 @@ class ChatFileStore:
         owner = self._open.get(session_id)
         if owner is None:
             session = KeptSession.of(file.document.stored())
-            epoch = self._deleted.pop(session_id, 0)
+            epoch = self._deleted.remove(session_id)
             session.head = Head(max(epoch + 1, session.head.epoch), session.head.revision)
             self._keep(session_id, file, session)
         elif owner.path != place:
@@ -188,7 +189,7 @@ class ChatFileStore:
             raise self._lost(chat, session_id).to_exception()
         self._leave(chat, session_id)
         del self._open[session_id]
-        self._deleted[session_id] = chat.session.head.epoch
+        self._deleted.add(session_id, chat.session.head.epoch)
 
     def list_sessions(self) -> tuple[SessionSummary, ...]:
         """Those of the files that are open, as the store has them."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from actors.errors import ErrorInfo
 from actors.records import PutSession, RunRecord, SessionSummary, SessionWrite, StoredSession
 from actors.stores.kept_session import KeptSession
+from actors.stores.tombstones import Tombstones
 from actors.stores.verdict import Head, judge, no_such_session, refuse_deleted
 
 __all__ = ["MemoryStore"]
@@ -21,7 +22,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._sessions: dict[str, KeptSession] = {}
-        self._deleted: set[str] = set()
+        self._deleted = Tombstones()
         self._latest_run: RunRecord | None = None
 
     @property

@@ -27,6 +27,7 @@ from actors.stores.sqlite_commit import SqliteCommit, utc_text
 from actors.stores.sqlite_errors import medium_errors
 from actors.stores.sqlite_file import open_for_reading, open_for_writing
 from actors.stores.sqlite_log import decode_message, trim_log
+from actors.stores.tombstones import Tombstones
 from actors.stores.verdict import no_such_session, refuse_deleted
 
 __all__ = ["SqliteStore"]
@@ -49,7 +50,7 @@ class SqliteStore:
         self._path = path
         self._connection = connection
         self._lock = lock  # None: opened for reading
-        self._deleted: set[str] = set()
+        self._deleted = Tombstones()
 
     @classmethod
     def open(cls, path: Path, *, read_only: bool = False, create: bool = True) -> SqliteStore:
