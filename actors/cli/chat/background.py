@@ -32,7 +32,7 @@ class _Turn(msgspec.Struct):
 
 
 class BackgroundTurns:
-    """Each is kept until it was waited for, or another one of its session follows. For one thread."""
+    """Each is kept until its answer is shown, or forgotten. For one thread."""
 
     def __init__(self, thread: EngineThread, helper: Executor) -> None:
         """`helper` runs a blocking call for each unfinished turn."""
@@ -45,21 +45,28 @@ class BackgroundTurns:
 
     def add(self, session_id: str, task_id: str) -> None:
         """Look after a turn that was begun."""
-        for turn in tuple(self._turns.values()):
-            if turn.session_id == session_id and turn.is_told:
-                del self._turns[turn.task_id]
         wait = functools.partial(self._thread.engine.wait_turn, session_id, task_id)
         self._turns[task_id] = _Turn(session_id, task_id, self._helper.submit(self._thread.call, wait))
 
-    def latest_of(self, session_id: str) -> str | None:
-        """The task that was begun last in this session, unless it was waited for."""
-        return next(
-            (turn.task_id for turn in reversed(self._turns.values()) if turn.session_id == session_id), None
-        )
+    def forget_told(self, session_id: str) -> None:
+        """Keep no turn of this session of which the user knows that it has ended."""
+        for turn in self._of(session_id):
+            if turn.is_told:
+                del self._turns[turn.task_id]
 
-    def waited_for(self, task_id: str) -> None:
-        """The user has seen the answer: nothing more is to be told of it."""
-        del self._turns[task_id]
+    def sessions(self) -> tuple[str, ...]:
+        """The sessions of the turns that are kept, the one that was asked first at first."""
+        return tuple(dict.fromkeys(turn.session_id for turn in self._turns.values()))
+
+    def take(self, session_id: str, *, ended: bool = False) -> tuple[str, ...]:
+        """The tasks of this session, or only those that have ended, to be shown now in this order.
+
+        Nothing more is to be told of them.
+        """
+        taken = tuple(turn.task_id for turn in self._of(session_id) if turn.outcome.done() or not ended)
+        for task_id in taken:
+            del self._turns[task_id]
+        return taken
 
     def is_answering(self, session_id: str) -> bool:
         return any(
@@ -76,10 +83,20 @@ class BackgroundTurns:
                 turn.is_told = True
                 yield _ended(turn)
 
-    def wait(self) -> None:
-        """Return when none is unfinished. Blocks, interruptibly."""
-        for turn in self._turns.values():
-            turn.outcome.exception()
+    def wait_stopped(self, session_id: str) -> bool:
+        """Wait until no turn of this session is unfinished; whether the last one of them was stopped.
+
+        The caller tells so. Blocks, interruptibly.
+        """
+        is_stopped = False
+        for turn in self._of(session_id):
+            if not turn.is_told:
+                turn.outcome.exception()
+                is_stopped = turn.is_told = _ended(turn).status is SessionStatus.ABORTED
+        return is_stopped
+
+    def _of(self, session_id: str) -> tuple[_Turn, ...]:
+        return tuple(turn for turn in self._turns.values() if turn.session_id == session_id)
 
 
 def _ended(turn: _Turn) -> Ended:

@@ -18,7 +18,8 @@ from actors.view_models import status_line
 
 __all__ = ["converse"]
 
-_COMMAND = re.compile(r"(/[a-z]+!?)(?:\s+(.*))?", re.DOTALL)
+_COMMAND = re.compile(r"(/[a-z]+!?|/|//\S*)(?:\s+(.*))?", re.DOTALL)
+"""A path such as /etc/hosts is none. A slash alone and a doubled one are, so that they are not sent."""
 
 
 def converse(chat: Chat) -> int:
@@ -36,8 +37,7 @@ def converse(chat: Chat) -> int:
         if unfinished:
             chat.voice.say(f"({unfinished} unfinished in the background: stopped, and /retry goes on)")
         return ExitStatus.OK
-    if not chat.interrupts.seen:
-        all_completed &= _wait_for_background(chat)
+    all_completed &= _show_background(chat)
     if chat.interrupts.seen:
         return ExitStatus.INTERRUPTED
     return ExitStatus.OK if all_completed else ExitStatus.FAILED
@@ -49,14 +49,18 @@ def _prompt(chat: Chat) -> str:
     return f"{chat.sessions.number_of(chat.session_id)}> "
 
 
-def _wait_for_background(chat: Chat) -> bool:
+def _show_background(chat: Chat) -> bool:
     """A script gets all its answers, also those for which it did not wait."""
-    try:
-        with chat.interrupts.raising():
-            chat.background.wait()
-    except KeyboardInterrupt:
-        return False
-    return _tell_news(chat)
+    all_completed = True
+    for session_id in chat.background.sessions():
+        if chat.interrupts.seen:
+            break
+        number = chat.sessions.number_of(session_id)
+        if session_id != chat.session_id:
+            chat.sessions.current = chat.sessions.at(f"{number}")
+            chat.voice.say(f"session {short_id(session_id)} answers:")
+        all_completed &= _obey(chat, "/wait")
+    return all_completed
 
 
 def _obey(chat: Chat, line: str) -> bool:

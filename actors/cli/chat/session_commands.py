@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from actors.cli.chat.chat import Chat
@@ -72,12 +73,15 @@ def go(chat: Chat, argument: str) -> bool:
             chat.sessions.open(session)
         chat.sessions.current = session
     chat.voice.say(f"session {session.session_id} with {session.model}")
+    all_completed = True
     if session.is_stored:
         glance(chat)
         chat.look()
+        if not chat.voice.is_interactive:
+            all_completed = _show(chat, chat.background.take(session.session_id, ended=True))
     if chat.background.is_answering(session.session_id):
         chat.voice.say("it is still answering: /wait shows the answer, /stop stops it")
-    return True
+    return all_completed
 
 
 def _stored(chat: Chat, reference: str) -> OpenSession:
@@ -98,6 +102,8 @@ def ask_in_background(chat: Chat, argument: str) -> bool:
     chat.look()  # it stays known, so that what is unread is counted
     chat.look_away()
     task_id = chat.ask(chat.engine.submit_turn, chat.session_id, argument)
+    if chat.voice.is_interactive:  # a script gets all its answers
+        chat.background.forget_told(chat.session_id)
     chat.sessions.current.name_if_nameless(argument)
     chat.background.add(chat.session_id, task_id)
     chat.voice.say(f"session {short_id(chat.session_id)} answers in the background")
@@ -105,23 +111,35 @@ def ask_in_background(chat: Chat, argument: str) -> bool:
 
 
 def wait(chat: Chat, _: str) -> bool:
-    task_id = chat.background.latest_of(chat.session_id)
-    if task_id is None:
+    task_ids = chat.background.take(chat.session_id)
+    if not task_ids:
         chat.voice.say("nothing is being answered in this session")
-        return True
+    return _show(chat, task_ids)
 
-    async def begun(_: str) -> str:
-        return task_id
 
-    is_complete = chat.take_turn(begun)
-    chat.background.waited_for(task_id)
-    return is_complete
+def _show(chat: Chat, task_ids: Iterable[str]) -> bool:
+    """Show the answers of these tasks of the current session, as they stream; whether all are complete."""
+    all_completed = True
+    for task_id in task_ids:
+
+        async def begun(_: str, task_id: str = task_id) -> str:
+            return task_id
+
+        all_completed &= chat.take_turn(begun)
+    return all_completed
 
 
 def stop(chat: Chat, argument: str) -> bool:
     session = chat.sessions.at(argument) if argument else chat.sessions.current
     if not session.is_stored or not chat.ask(chat.engine.abort_turn, session.session_id):
         raise Refused(f"nothing is being answered in session {short_id(session.session_id)}")
+    try:
+        with chat.interrupts.raising():
+            is_stopped = chat.background.wait_stopped(session.session_id)
+    except KeyboardInterrupt:
+        return False
+    if is_stopped:  # else its answer was complete before, and that is told as of any other
+        chat.voice.say(f"session {short_id(session.session_id)} stopped")
     return True
 
 

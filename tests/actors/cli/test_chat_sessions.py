@@ -149,7 +149,8 @@ def test_a_question_to_a_session_that_still_answers_is_refused_with_the_ways_out
             screen.wait_for("this session is still answering: /wait shows the answer, /stop stops it")
         screen.wait_for(PROMPT)
         screen.type("/stop\r")
-        press_enter_until(screen, "stopped: /wait shows it")
+        screen.wait_for(" stopped\n")
+        assert screen.wait_for(PROMPT) == ""
 
     assert [state for _, _, state in said_in(only_session_in(store))] == ["complete", "aborted"]
 
@@ -237,7 +238,7 @@ def test_a_script_gets_all_its_answers_also_those_it_did_not_wait_for(store: Pat
     done = greenroom("chat", "--store", store, typed=b"/bg one\n/new\n/bg two\n/go 1\n/wait\n")
 
     assert done.returncode == 0
-    assert done.stdout == b"You said: one\n"
+    assert done.stdout == b"You said: one\nYou said: two\n"
     assert [texts_in(session)[-1] for session in sessions_in(store)] == ["You said: one", "You said: two"]
 
 
@@ -247,7 +248,60 @@ def test_a_background_turn_that_fails_makes_the_status_of_a_script_1(store: Path
     done = greenroom("chat", "--store", store, "--base-url", model.base_url, typed=b"/bg one\n")
 
     assert done.returncode == 1
-    assert b" failed: " in done.stderr
+    assert b"failed: " in done.stderr
+
+
+def test_a_script_is_shown_what_was_answered_meanwhile_where_it_goes(store: Path, model: Endpoint) -> None:
+    model.will_say("It was a long story.")
+    with subprocess.Popen(
+        [*COMMAND, "chat", "--store", str(store), "--base-url", model.base_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        text=True,
+        bufsize=1,
+    ) as script:
+        assert script.stdin is not None
+        assert script.stdout is not None
+        script.stdin.write("/bg Tell me a story\n/new Small\n")
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while " finished: /go 1 shows it" not in script.stdout.readline():
+            assert time.monotonic() < deadline
+            script.stdin.write("/title\n")
+
+        rest, _ = script.communicate("/go 1\n/sessions\n/wait\n", timeout=LIMIT_SECONDS)
+
+    shown = [line for line in rest.splitlines() if line != "Small"]
+    first, second = sessions_in(store)
+    assert shown == [
+        f"session {first.record.session_id} with openai:default",
+        "It was a long story.",
+        f"* 1  {first.record.session_id[:8]}, completed: Tell me a story",
+        f"  2  {second.record.session_id[:8]}, idle: Small",
+        "nothing is being answered in this session",
+    ]
+
+
+def test_a_stop_is_confirmed_when_the_answer_has_ended_and_a_script_does_not_wait_for_it_again(
+    store: Path, model: Endpoint
+) -> None:
+    model.will_say("Once upon a time", HOLD)
+
+    done = greenroom(
+        "chat", "--store", store, "--base-url", model.base_url, typed=b"/bg Tell me a story\n/stop\n/stop\n"
+    )
+
+    (stored,) = sessions_in(store)
+    number = stored.record.session_id[:8]
+    assert done.returncode == 1
+    assert stored.record.status == "aborted"
+    assert done.stderr.decode().splitlines()[1:] == [
+        f"session {number} answers in the background",
+        f"session {number} stopped",
+        f"nothing is being answered in session {number}",
+        "(stopped)",
+    ]
 
 
 def test_ctrl_c_ends_a_script_that_waits_for_the_background(store: Path, model: Endpoint) -> None:
