@@ -33,6 +33,7 @@ from actors.cli.chat.session_commands import (
 
 __all__ = ["COMMANDS", "Command"]
 
+_NEW_TEXT = "/edit and /edit! take the new text from the next line, in a pipe too"
 _KEYS = "Ctrl-C stops an answer; at the prompt it ends the chat, as Ctrl-D does"
 
 
@@ -63,6 +64,7 @@ def _help(chat: Chat, _: str) -> bool:
     width = max(map(len, usages))
     for usage, command in zip(usages, COMMANDS.values(), strict=True):
         chat.voice.show(f"{usage:{width}}  {command.does}")
+    chat.voice.show(_NEW_TEXT)
     chat.voice.show(_KEYS)
     return True
 

@@ -41,17 +41,15 @@ def _place(messages: Sequence[Message], message: Message) -> tuple[str, ...]:
 
 
 def branch_lines(snapshot: SessionSnapshot) -> Iterator[str]:
-    """A line for each branch: its number, a mark at the visible one, where it leaves the visible one."""
+    """A line for each branch: its number, a mark at the visible one, where it goes apart from others."""
     for number, branch in enumerate(branches(snapshot), 1):
         mark = "*" if branch.is_visible else " "
         yield f"{mark} {number}  {branch.messages} messages{_parting(branch)}"
 
 
 def _parting(branch: Branch) -> str:
-    if branch.is_visible:
-        return ""
     if branch.first is None:
-        return ", the beginning of this one"
+        return ""
     return f", from {branch.first_number} on: {_preview(branch.first)}"
 
 

@@ -50,7 +50,7 @@ def retry(chat: Chat, argument: str) -> bool:
 
 
 def edit(chat: Chat, argument: str) -> bool:
-    message_id, text = _rewritten(chat, argument)
+    message_id, text = _rewritten(chat, "/edit", argument)
     edit = functools.partial(chat.engine.edit_message, message_id=message_id, text=text, rerun=True)
 
     async def begin(session_id: str) -> str:
@@ -62,17 +62,20 @@ def edit(chat: Chat, argument: str) -> bool:
 
 
 def edit_in_place(chat: Chat, argument: str) -> bool:
-    message_id, text = _rewritten(chat, argument)
+    message_id, text = _rewritten(chat, "/edit!", argument)
     chat.ask(chat.engine.edit_message, chat.session_id, message_id, text)
     chat.voice.say("the question has its new text; its answer is the old one")
     return True
 
 
-def _rewritten(chat: Chat, argument: str) -> tuple[str, str]:
+def _rewritten(chat: Chat, command: str, argument: str) -> tuple[str, str]:
     """The id of a question, and the text that the user writes for it."""
     # A pipe has the text in its next line, which must not become a message when it is refused.
     text = None if chat.voice.is_interactive else chat.reader.read("")
-    question = question_at(chat.snapshot().branch, argument)
+    branch = chat.snapshot().branch
+    if argument and not argument.removeprefix("#").isdecimal():
+        raise Refused(f"{command} takes a number: {command} [N], then the new text on the next line")
+    question = question_at(branch, argument)
     if chat.voice.is_interactive:
         before = question.content.text if isinstance(question.content, Text) else ""
         text = chat.reader.read("new text> ", before)

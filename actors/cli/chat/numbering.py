@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import msgspec
 
@@ -26,8 +26,8 @@ _WHOSE = {
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """One way through the conversation, to its end `leaf_id`.
 
-    It goes apart from the visible one with `first`, its message number `first_number`; both are None in the
-    visible one and in one that ends on the way of it.
+    It goes apart from the visible one with `first`, its message number `first_number`, and the visible one
+    so from all others. Both are None in the only branch, and in a visible one that others go on from.
     """
 
     leaf_id: str
@@ -96,27 +96,31 @@ def branches(snapshot: SessionSnapshot) -> tuple[Branch, ...]:
     visible = snapshot.branch
     end_id = visible[-1].message_id if visible else None
     # The visible branch may end inside the tree: at a question that is to be answered once more.
-    return tuple(
-        _branch(tree, message.message_id, visible)
+    ways = [
+        tree.branch(message.message_id)
         for message in tree
         if message.message_id not in inner or message.message_id == end_id
+    ]
+    known = {message.message_id for message in visible}
+    others = [way for way in ways if way[-1].message_id != end_id]
+    known_elsewhere = {message.message_id for way in others for message in way}
+    return tuple(
+        _branch(way, known_elsewhere if others else known, is_visible=True)
+        if way[-1].message_id == end_id
+        else _branch(way, known, is_visible=False)
+        for way in ways
     )
 
 
-def _branch(tree: ConversationTree, leaf_id: str, visible: Sequence[Message]) -> Branch:
-    way = tree.branch(leaf_id)
-    if visible and visible[-1].message_id == leaf_id:
-        return Branch(leaf_id=leaf_id, messages=len(way), is_visible=True)
-    known = {message.message_id for message in visible}
+def _branch(way: Sequence[Message], known: Container[str], *, is_visible: bool) -> Branch:
     shared = sum(message.message_id in known for message in way)
-    if shared == len(way):
-        return Branch(leaf_id=leaf_id, messages=len(way), is_visible=False)
+    goes_apart = shared < len(way)
     return Branch(
-        leaf_id=leaf_id,
+        leaf_id=way[-1].message_id,
         messages=len(way),
-        is_visible=False,
-        first=way[shared],
-        first_number=shared + 1,
+        is_visible=is_visible,
+        first=way[shared] if goes_apart else None,
+        first_number=shared + 1 if goes_apart else None,
     )
 
 

@@ -80,7 +80,24 @@ def test_retry_of_an_earlier_answer_leaves_what_followed_it_on_another_branch(st
     status, output, _ = chat(store, "one", "two", "/retry 2", "/branches")
 
     assert status == 0
-    assert output.splitlines()[-2:] == ["  1  4 messages, from 2 on: You said: one", "* 2  2 messages"]
+    assert output.splitlines()[-2:] == [
+        "  1  4 messages, from 2 on: You said: one",
+        "* 2  2 messages, from 2 on: You said: one",
+    ]
+
+
+def test_branches_are_told_apart_by_the_words_with_which_each_goes_its_own_way(store: Path) -> None:
+    _, output, _ = chat(
+        store, "/title A talk", "one", "two", "/branches", "/edit 3", "deux", "/edit 1", "uno", "/branches"
+    )
+
+    lines = [line for line in output.splitlines() if " messages" in line]
+    assert lines == [
+        "* 1  4 messages",
+        "  1  4 messages, from 1 on: one",
+        "  2  4 messages, from 1 on: one",
+        "* 3  2 messages, from 1 on: uno",
+    ]
 
 
 def test_retry_stopped_before_its_first_word_is_answered_by_the_next_retry(
@@ -174,6 +191,20 @@ def test_the_new_text_of_a_refused_edit_is_not_sent_as_a_message(store: Path) ->
     assert errors == "message 2 is an answer, not a question; /history shows which is which\n"
 
 
+@pytest.mark.parametrize("command", ["/edit", "/edit!"])
+def test_an_edit_with_its_text_in_the_same_line_is_shown_the_way(store: Path, command: str) -> None:
+    status, output, errors = chat(store, "one", f"{command} Something else?", "uno", "two")
+
+    assert (status, output) == (1, "You said: one\nYou said: two\n")
+    assert errors == f"{command} takes a number: {command} [N], then the new text on the next line\n"
+
+
+def test_help_says_in_a_pipe_where_an_edit_takes_its_text_from(store: Path) -> None:
+    _, output, _ = chat(store, "/help")
+
+    assert "/edit and /edit! take the new text from the next line, in a pipe too\n" in output
+
+
 def test_delete_removes_a_question_with_its_answer_and_what_followed_stays(store: Path) -> None:
     status, _, errors = chat(store, "one", "two", "/delete 1")
 
@@ -251,6 +282,8 @@ BAD_LINES = [
     ),
     ("/export a\0b.md", "cannot write"),
     ("/quit now", "/quit takes nothing behind it"),
+    ("/", "there is no command /; /help shows"),
+    ("//hello there", "there is no command //hello; /help shows"),
 ]
 
 
