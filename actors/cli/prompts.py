@@ -89,6 +89,8 @@ def _json_records(name: str, lines: Iterable[tuple[int, str]]) -> Iterable[tuple
                 f"{name}, line {number} is not a JSON object: {error}; the file is taken as JSON lines, "
                 "because it begins with a brace"
             ) from None
+        if record.turns is not None and record.prompt is not None:
+            raise _refused(f'{name}, line {number} has both "turns" and "prompt": leave one of them out')
         turns = record.turns if record.turns is not None else [record.prompt or ""]
         if not turns or not all(turn.strip() for turn in turns):
             raise _refused(f"{name}, line {number}: {needs}, and none of them blank")

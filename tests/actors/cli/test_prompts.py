@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
     [
         ('{"turns": ["a", "b"]}\n{"prompt": "c"}', (("a", "b"), ("c",))),
         ('  {"prompt": " a "}', ((" a ",),)),
-        ('{"prompt": "ignored", "turns": ["a"]}', (("a",),)),
+        ('{"prompt": null, "turns": ["a"]}', (("a",),)),
         ('a\n{"prompt": "b"}', (("a",), ('{"prompt": "b"}',))),
         ("  a \n\n\t\nb", (("a",), ("b",))),
         ("[1] is the first question", (("[1] is the first question",),)),
@@ -51,6 +51,10 @@ def test_prompts_are_read_as_json_lines_or_as_plain_text(
         (b'{"turns": ["a", null]}', f", line 1: {NEEDS}: Expected `str`, got `null` - at `$.turns[1]`"),
         (b'{"prompt": "a"}\n\n["b"]', f", line 3: {NEEDS}: Expected `object`, got `array`"),
         (b'{"question": "a"}', f", line 1: {NEEDS}, and none of them blank"),
+        (
+            b'{"prompt": "a"}\n{"prompt": "b", "turns": ["c"]}',
+            ', line 2 has both "turns" and "prompt": leave one of them out',
+        ),
         (b'{"turns": []}', f", line 1: {NEEDS}, and none of them blank"),
         (b'{"turns": ["a", " "]}', f", line 1: {NEEDS}, and none of them blank"),
         (b'{"prompt": "  "}', f", line 1: {NEEDS}, and none of them blank"),
