@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
         for command in _COMMANDS:
             import_module(f"actors.cli.{command}").add_parser(subparsers)
+        if not (sys.argv[1:] if arguments is None else arguments):
+            parser.print_help(sys.stderr)
+            return ExitStatus.USAGE
         parsed = parser.parse_args(arguments)
         return int(parsed.run(parsed))
     except EngineError as error:

@@ -36,11 +36,13 @@ def add_store_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser, *, without: str) -> None:
+    """`without` says which model it is when none is named."""
     parser.add_argument(
         "--model",
+        type=_model,
         metavar="PROVIDER:MODEL",
-        help="for example openai:gpt-5-mini, ollama:qwen3:8b, scripted:echo",
+        help=f"for example openai:gpt-5-mini, ollama:qwen3:8b, scripted:echo ({without})",
     )
     parser.add_argument(
         "--base-url", default="", metavar="URL", help="of the endpoint, in place of the provider's"
@@ -57,6 +59,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+def _model(text: str) -> str:
+    if ":" not in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form PROVIDER:MODEL, such as ollama:qwen3:8b"
+        )
+    return text
 
 
 def add_logging_options(parser: argparse.ArgumentParser) -> None:

@@ -68,7 +68,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="N",
         help=f"turns that run at once (all sessions, at most {_MOST_AT_ONCE_BY_DEFAULT})",
     )
-    add_model_options(parser)
+    add_model_options(parser, without=f"{_DEFAULT_MODEL} with --base-url or --demo")
     add_store_option(parser)
     parser.add_argument(
         "--output",

@@ -28,6 +28,9 @@ from actors.tree import ConversationTree
 
 __all__ = ["add_parser", "run"]
 
+_ECHO = "scripted:echo"
+_OF_ENDPOINT = "openai:default"
+
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the command `chat` to `greenroom`."""
@@ -45,7 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="SESSION",
         help="continue this one; its id, or the beginning of it",
     )
-    add_model_options(parser)
+    add_model_options(parser, without=f"{_ECHO}; {_OF_ENDPOINT} with --base-url")
     add_store_option(parser)
     add_logging_options(parser)
     parser.set_defaults(run=run)
@@ -83,7 +86,7 @@ def _first_session(stored: StoredSession | None, model: str) -> OpenSession:
 
 
 def _settings(arguments: argparse.Namespace, stored: StoredSession | None) -> EngineSettings:
-    default_model = "openai:default" if arguments.base_url else "scripted:echo"
+    default_model = _OF_ENDPOINT if arguments.base_url else _ECHO
     if stored is not None:
         default_model = stored.record.model
         if arguments.model not in (None, default_model):

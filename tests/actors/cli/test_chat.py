@@ -189,6 +189,12 @@ def test_a_new_chat_without_a_model_says_who_answers(store: Path) -> None:
         assert "scripted:echo repeats what you say; --model PROVIDER:MODEL" in screen.wait_for(PROMPT)
 
 
+def test_the_help_says_what_the_model_is_when_none_is_named() -> None:
+    said = " ".join(greenroom("chat", "--help").stdout.decode().split())
+
+    assert "(scripted:echo; openai:default with --base-url)" in said
+
+
 # --- a session goes on ------------------------------------------------------------------------------
 
 

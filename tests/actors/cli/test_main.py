@@ -29,7 +29,6 @@ def test_it_knows_its_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "greenroom: the following arguments are required: COMMAND"),
         (("dance",), "greenroom: argument COMMAND: invalid choice: 'dance' (choose from"),
         (
             ("run", "a\nb", "c\nd"),
@@ -43,6 +42,13 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: tuple[str, ...], said: 
     assert (finished.returncode, finished.stdout) == (2, b"")
     assert finished.stderr.decode().startswith(said)
     assert finished.stderr.count(b"\n") == 1
+
+
+def test_without_a_command_the_help_is_shown_with_status_2() -> None:
+    finished = greenroom()
+
+    assert (finished.returncode, finished.stdout) == (2, b"")
+    assert finished.stderr == greenroom("--help").stdout
 
 
 def test_no_control_character_of_an_argument_reaches_the_terminal() -> None:

@@ -99,10 +99,11 @@ async def test_empty_prompts(folder: Path) -> None:
     [
         ((), "name a model with --model PROVIDER:MODEL, or an endpoint with --base-url, or try --demo"),
         (("--model", "foo:bar"), "there is no provider 'foo'; known are "),
+        (("--model", "openai:"), "'openai:' names no model; write provider:model, for example "),
         (("--demo", "--model", "foo:bar"), "there is no provider 'foo'; known are "),
         (
             ("--model", "openai"),
-            "'openai' names no model; write provider:model, for example openai:<model>",
+            "argument --model: 'openai' is not of the form PROVIDER:MODEL, such as ollama:qwen3:8b",
         ),
         (("--model", "openai:x"), "openai needs an API key; set OPENAI_API_KEY, or give the base URL"),
         (("--model", "openai:x", "--wire", "smoke"), "there is no wire 'smoke'; known are openai-chat"),
