@@ -12,6 +12,7 @@ from actors.conversation import Approval, Attachment, Message, ToolCall
 from actors.errors import ErrorInfo
 
 __all__ = [
+    "LONGEST_SESSION_ID",
     "AppendText",
     "ApprovalMode",
     "CallRecord",
@@ -34,7 +35,15 @@ __all__ = [
     "StoredSession",
     "TaskRecord",
     "WriteOp",
+    "is_session_id",
 ]
+
+LONGEST_SESSION_ID = 200
+
+
+def is_session_id(session_id: str) -> bool:
+    """Whether every store can keep this id, and every terminal show it."""
+    return 0 < len(session_id) <= LONGEST_SESSION_ID and session_id.isprintable()
 
 
 class SessionStatus(StrEnum):

@@ -9,6 +9,7 @@ import pykka
 
 from actors.access import AccessRequest, Authorize, forbidden
 from actors.errors import EngineError, ErrorCode
+from actors.records import LONGEST_SESSION_ID, is_session_id
 from actors.registry.protocol import Deliver
 from actors.session.protocol import SessionCommand
 from runtime import ActorRef
@@ -16,8 +17,6 @@ from runtime import ActorRef
 __all__ = ["Asker", "checked", "checked_id", "closed_error"]
 
 M = TypeVar("M", bound=msgspec.Struct)
-
-_LONGEST_SESSION_ID = 200
 
 
 class Asker:
@@ -97,9 +96,9 @@ def checked_id(session_id: str) -> str:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT, f"a session id is a text, not {type(session_id).__name__}"
         )
-    if not session_id or len(session_id) > _LONGEST_SESSION_ID or not session_id.isprintable():
+    if not is_session_id(session_id):
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            f"a session id has 1 to {_LONGEST_SESSION_ID} printable characters: not {session_id[:40]!a}",
+            f"a session id has 1 to {LONGEST_SESSION_ID} printable characters: not {session_id[:40]!a}",
         )
     return session_id

@@ -10,7 +10,7 @@ import msgspec
 
 from actors.conversation import Message
 from actors.errors import EngineError, ErrorCode
-from actors.records import SessionRecord, StoredSession
+from actors.records import SessionRecord, StoredSession, is_session_id
 
 __all__ = ["SCHEMA_VERSION", "ChatDocument", "decode_document", "encode_document"]
 
@@ -82,6 +82,9 @@ def decode_document(data: bytes, path: Path) -> ChatDocument:
         _refuse(path, f"this is not a chat: {error}; restore a copy of the file, or correct it")
     except RecursionError:
         _refuse(path, "this is not a chat, it is nested too deeply; restore a copy of the file")
+    session_id = document.session.session_id
+    if not is_session_id(session_id):
+        _refuse(path, f"{session_id[:40]!a} is no id that a command takes; correct `session_id`")
     _check_times(document, path)
     _check_tree(document.messages, path)
     leaf_id = document.session.active_leaf_id

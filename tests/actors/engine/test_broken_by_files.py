@@ -86,7 +86,12 @@ def _with_a_deep_field(chat: dict[str, Any]) -> str:
     return json.dumps(chat)[:-1] + ', "x": ' + "[" * 10_000
 
 
-@pytest.mark.parametrize("edited", [_with_a_strange_task, _with_a_deep_field])
+def _with_an_id_that_rings(chat: dict[str, Any]) -> str:
+    chat["session"]["session_id"] = "ring\x07\x1b[2J"
+    return json.dumps(chat)
+
+
+@pytest.mark.parametrize("edited", [_with_a_strange_task, _with_a_deep_field, _with_an_id_that_rings])
 async def test_an_edit_that_makes_no_chat_is_refused_when_it_is_opened(
     tmp_path: Path, edited: Callable[[dict[str, Any]], str]
 ) -> None:

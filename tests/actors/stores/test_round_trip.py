@@ -101,8 +101,8 @@ def test_every_store_gives_back_every_session(session: tuple[SessionRecord, tupl
             give_back(store, session)
         record, conversation = session
         files = ChatFileStore((folder,))
-        path = files.create(folder, record)
-        puts = tuple(PutMessage(message) for message in conversation)
+        path = files.create(folder, msgspec.structs.replace(record, task=None))
+        puts = (PutSession(record), *(PutMessage(message) for message in conversation))
         assert files.commit([SessionWrite("s", 1, 1, puts)]) == (None,)
         fresh = ChatFileStore((folder,))
         assert fresh.open(path) == "s"
