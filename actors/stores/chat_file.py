@@ -146,9 +146,12 @@ class ChatFileStore:
         if chat is None:
             refuse = refuse_deleted if session_id in self._deleted else refuse_unknown
             return [refuse(write) for write in writes]
-        session = chat.session.copy()
+        try:
+            session = self._in_memory(chat)
+        except EngineError as error:
+            return [error.info] * len(writes)
         verdicts = [session.take(write) for write in writes]
-        stored = chat.session.head.revision
+        stored = chat.head.revision
         if session.head.revision == stored:
             return verdicts
         problem = self._save_or_explain(chat, session)
@@ -162,22 +165,25 @@ class ChatFileStore:
     def load(self, session_id: str) -> StoredSession:
         chat = self._find(session_id)
         match self._look(chat):
-            case FileStatus.CONFLICT:
-                session = self._read_again(chat)
-            case FileStatus.SAVED:
+            case FileStatus.SAVED if chat.session is not None:
                 session = chat.session.copy()
+            case FileStatus.SAVED | FileStatus.CONFLICT:
+                session = self._read_again(chat)
             case _:
                 raise self._lost(chat, session_id).to_exception()
-        epoch = max(session.head.epoch, chat.session.head.epoch) + 1
+        epoch = max(session.head.epoch, chat.head.epoch) + 1
         session.head = Head(epoch, session.head.revision)
         self._save(chat, session)
+        chat.hold(session)
         chat.conflict_copy = None
         return session.stored()
 
     def read(self, session_id: str) -> StoredSession:
         chat = self._find(session_id)
         # What somebody else wrote is shown, and not taken over: the session's owner has not seen it.
-        session = self._read_again(chat) if self._look(chat) is FileStatus.CONFLICT else chat.session
+        session = chat.session
+        if session is None or self._look(chat) is FileStatus.CONFLICT:
+            session = self._read_again(chat)
         return session.stored()
 
     def delete(self, session_id: str) -> None:
@@ -189,16 +195,35 @@ class ChatFileStore:
             raise self._lost(chat, session_id).to_exception()
         self._leave(chat, session_id)
         del self._open[session_id]
-        self._deleted.add(session_id, chat.session.head.epoch)
+        self._deleted.add(session_id, chat.head.epoch)
 
     def list_sessions(self) -> tuple[SessionSummary, ...]:
         """Those of the files that are open, as the store has them."""
-        summaries = [chat.session.summary() for chat in self._open.values()]
+        summaries = [chat.summary() for chat in self._open.values()]
         summaries.sort(key=lambda summary: summary.created_at)
         return tuple(summaries)
 
     def close(self) -> None:
         pass
+
+    def _in_memory(self, chat: OpenChat) -> KeptSession:
+        """What the store saw last, to be changed.
+
+        Raises:
+            EngineError: it was unloaded, and its file is not what it was any more.
+        """
+        if chat.session is not None:
+            return chat.session.copy()
+        match self._look(chat):
+            case FileStatus.SAVED:
+                return self._read_again(chat)
+            case FileStatus.CONFLICT:
+                chat.status = FileStatus.CONFLICT
+                raise chat.explain(
+                    "somebody else has changed this file since the session was unloaded; load it again"
+                ).to_exception()
+            case _:
+                raise self._lost(chat, chat.session_id).to_exception()
 
     def _find(self, session_id: str) -> OpenChat:
         chat = self._open.get(session_id)
@@ -224,7 +249,7 @@ class ChatFileStore:
             chat.stamp = stamp
             return FileStatus.SAVED
         found = _id_in(data, chat.path)
-        ours = found is None or found == chat.session.session_id
+        ours = found is None or found == chat.session_id
         return FileStatus.CONFLICT if ours else FileStatus.MISSING
 
     def _read_again(self, chat: OpenChat) -> KeptSession:
@@ -254,7 +279,7 @@ class ChatFileStore:
             chat.attempted = digest_of(encode_document(document))
             raise
         chat.attempted = chat.stamp.digest
-        chat.session = session
+        chat.keep(session)
         chat.status = FileStatus.SAVED
 
     def _keep_both(self, chat: OpenChat, session: KeptSession) -> ErrorInfo:

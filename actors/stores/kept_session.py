@@ -46,6 +46,10 @@ class KeptSession:
     def session_id(self) -> str:
         return self._record.session_id
 
+    @property
+    def at_rest(self) -> bool:
+        return self._record.at_rest
+
     def copy(self) -> KeptSession:
         return KeptSession.of(self.stored())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from actors.conversation import Text
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.records import FileStatus, PutSession, SessionWrite, WriteOp
 from actors.stores import ChatFileStore
@@ -37,7 +39,7 @@ class Desk:
 
     def write(self, *ops: WriteOp, session_id: str = "s", ahead: int = 1) -> ErrorInfo | None:
         """As the owner who loaded the session last, whatever is on disk."""
-        head = self.store._open[session_id].session.head  # pyright: ignore[reportPrivateUsage]
+        head = self.store._open[session_id].head  # pyright: ignore[reportPrivateUsage]
         (verdict,) = self.store.commit([SessionWrite(session_id, head.epoch, head.revision + ahead, ops)])
         return verdict
 
@@ -534,3 +536,26 @@ def test_every_write_of_one_commit_is_in_the_file_and_it_is_written_once(desk: D
     inode = path.stat().st_ino
     assert desk.store.commit(writes[:3]) == (None, None, None)
     assert path.stat().st_ino == inode, "a repeat writes nothing"
+
+
+def test_a_chat_that_was_unloaded_is_in_its_file_and_not_in_memory(tmp_path: Path) -> None:
+    store = ChatFileStore((str(tmp_path),))
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            new = record(f"s{number}")
+            store.create(str(tmp_path), new)
+            said = question("m", f"{number:02}" * 500_000)
+            resting = msgspec.structs.replace(new, at_rest=True, active_leaf_id="m")
+            write = SessionWrite(f"s{number}", 1, 1, (said, PutSession(resting)))
+            assert store.commit([write]) == (None,)
+        del said, write
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 2_000_000
+    assert len(store.list_sessions()) == 20
+    assert {summary.messages for summary in store.list_sessions()} == {1}
+    assert store.read("s7").messages[0].content == Text("07" * 500_000)
+    assert store.load("s7").epoch == 2
