@@ -538,24 +538,26 @@ def test_every_write_of_one_commit_is_in_the_file_and_it_is_written_once(desk: D
     assert path.stat().st_ino == inode, "a repeat writes nothing"
 
 
+def unload(store: ChatFileStore, folder: Path, number: int) -> None:
+    """Make a chat with a megabyte of text, as a session leaves it that is unloaded."""
+    new = record(f"s{number}")
+    store.create(str(folder), new)
+    said = question("m", f"{number:02}" * 500_000)
+    resting = msgspec.structs.replace(new, at_rest=True, active_leaf_id="m")
+    assert store.commit([SessionWrite(f"s{number}", 1, 1, (said, PutSession(resting)))]) == (None,)
+
+
 def test_a_chat_that_was_unloaded_is_in_its_file_and_not_in_memory(tmp_path: Path) -> None:
     store = ChatFileStore((str(tmp_path),))
     tracemalloc.start()
     try:
         for number in range(20):
-            new = record(f"s{number}")
-            store.create(str(tmp_path), new)
-            said = question("m", f"{number:02}" * 500_000)
-            resting = msgspec.structs.replace(new, at_rest=True, active_leaf_id="m")
-            write = SessionWrite(f"s{number}", 1, 1, (said, PutSession(resting)))
-            assert store.commit([write]) == (None,)
-        del said, write
+            unload(store, tmp_path, number)
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
     assert kept < 2_000_000
-    assert len(store.list_sessions()) == 20
-    assert {summary.messages for summary in store.list_sessions()} == {1}
+    assert [summary.messages for summary in store.list_sessions()] == [1] * 20
     assert store.read("s7").messages[0].content == Text("07" * 500_000)
     assert store.load("s7").epoch == 2
