@@ -252,7 +252,8 @@ def test_a_background_turn_that_fails_makes_the_status_of_a_script_1(store: Path
 
 
 def test_a_script_is_shown_what_was_answered_meanwhile_where_it_goes(store: Path, model: Endpoint) -> None:
-    model.will_say("It was a long story.")
+    go_on = threading.Event()
+    model.will_say(go_on, "It was a long story.")
     with subprocess.Popen(
         [*COMMAND, "chat", "--store", str(store), "--base-url", model.base_url],
         stdin=subprocess.PIPE,
@@ -266,6 +267,10 @@ def test_a_script_is_shown_what_was_answered_meanwhile_where_it_goes(store: Path
         assert script.stdout is not None
         script.stdin.write("/bg Tell me a story\n/new Small\n")
         deadline = time.monotonic() + LIMIT_SECONDS
+        while script.stdout.readline() != "Small\n":
+            assert time.monotonic() < deadline
+            script.stdin.write("/title\n")
+        go_on.set()
         while " finished: /go 1 shows it" not in script.stdout.readline():
             assert time.monotonic() < deadline
             script.stdin.write("/title\n")
