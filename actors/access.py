@@ -8,8 +8,11 @@ from typing import TypeAlias
 import msgspec
 
 from actors.errors import ErrorCode, ErrorInfo
+from runtime import get_logger
 
 __all__ = ["LOCAL", "AccessRequest", "Authorize", "allow_local", "forbidden"]
+
+_log = get_logger("access")
 
 LOCAL = "local"
 """The principal of a program that embeds the engine and knows no others."""
@@ -30,7 +33,7 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Authorize: TypeAlias = Callable[[AccessRequest], bool]
-"""Answers at once, without blocking; called on the scheduler's thread. If it raises, the answer is no."""
+"""Answers at once, without blocking; called on the scheduler's thread. If it raises, it is logged, and no."""
 
 
 def allow_local(request: AccessRequest) -> bool:
@@ -45,6 +48,7 @@ def forbidden(authorize: Authorize, request: AccessRequest) -> ErrorInfo | None:
     except KeyboardInterrupt:  # of who runs the program, at any moment
         raise
     except BaseException:  # noqa: BLE001 - a hook that fails has not said yes, nor may it end the registry
+        _log.exception("authorize failed", principal=request.principal, action=request.action)
         allowed = False
     if allowed:
         return None

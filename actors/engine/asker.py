@@ -73,7 +73,7 @@ def checked(message: M) -> M:
         EngineError: `INVALID_ARGUMENT`, naming the field.
     """
     kind = type(message).__name__
-    if not isinstance(message, msgspec.Struct):  # pyright: ignore[reportUnnecessaryIsInstance] - see above
+    if not isinstance(message, msgspec.Struct):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's mistake
         raise EngineError(ErrorCode.INVALID_ARGUMENT, f"a {kind} is no message: look at the method's types")
     try:
         copy = msgspec.convert(msgspec.to_builtins(message), type(message))
