@@ -11,6 +11,7 @@ import msgspec
 from actors.access import LOCAL
 from actors.conversation import Attachment, Usage
 from actors.engine import Engine
+from actors.engine.asker import checked
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
 from actors.records import CallRecord, ChatMode, FileStatus, SessionStatus
@@ -119,7 +120,7 @@ class ChatClient:
         self, target_directory: str | os.PathLike[str], config: CreateChatConfig | None = None
     ) -> CreatedChat:
         """Make a chat file with the next free number in a directory, and load its session."""
-        config = config or CreateChatConfig()
+        config = checked(config or CreateChatConfig())
         new = NewSession(
             title=config.title,
             model=config.model,
@@ -128,7 +129,7 @@ class ChatClient:
             knowledge=config.knowledge,
         )
         path, session_id = await self._engine.create_chat_file(
-            os.fspath(target_directory), new, new_task=config.new_task, principal=self._principal
+            _text_of(target_directory), new, new_task=config.new_task, principal=self._principal
         )
         await self._engine.snapshot(session_id, principal=self._principal)
         return CreatedChat(path, session_id)
@@ -142,14 +143,14 @@ class ChatClient:
     ) -> ConversationResult:
         """Ask, and wait until the turn is settled. `SESSION_BUSY` while another one is not."""
         await self._check(absolute_file_path, chat_session_id)
-        _log.info(
-            "message for a chat",
-            path=os.fspath(absolute_file_path),
-            session_id=chat_session_id,
-            message_length=len(message),
-        )
         task_id = await self._engine.submit_turn(
             chat_session_id, message, attachments=tuple(attachments), principal=self._principal
+        )
+        _log.info(
+            "message for a chat",
+            path=_text_of(absolute_file_path),
+            session_id=chat_session_id,
+            message_length=len(message),
         )
         return await self._settlement(chat_session_id, task_id)
 
@@ -180,7 +181,7 @@ class ChatClient:
         task_id = await self._engine.confirm_tool_call(
             chat_session_id,
             tool_call_id,
-            approved=ToolOutcome(outcome) is ToolOutcome.APPROVED,
+            approved=_is_approved(outcome),
             principal=self._principal,
         )
         return await self._settlement(chat_session_id, task_id)
@@ -195,7 +196,7 @@ class ChatClient:
 
     async def get_or_load_chat_session(self, absolute_file_path: str | os.PathLike[str]) -> OpenedChat:
         """The chat at this path, loaded if it was not."""
-        path = canonical_path(os.fspath(absolute_file_path))
+        path = canonical_path(_text_of(absolute_file_path))
         session_id = await self._engine.open_chat(path, principal=self._principal)
         snapshot = await self._engine.snapshot(session_id, principal=self._principal)
         return await self._opened(path, session_id, snapshot)
@@ -213,19 +214,19 @@ class ChatClient:
         Others are refused (`INVALID_ARGUMENT`), an unfinished turn too (`SESSION_BUSY`).
         """
         checked = _changes(changes)
-        path = canonical_path(os.fspath(absolute_file_path))
+        path = canonical_path(_text_of(absolute_file_path))
         session_id = await self._engine.open_chat(path, principal=self._principal)
         snapshot = await self._engine.update_session(session_id, checked, principal=self._principal)
         return await self._opened(path, session_id, snapshot)
 
     async def delete_chat(self, absolute_file_path: str | os.PathLike[str]) -> None:
         """Stop the chat's turn, unload it, remove its file."""
-        path = canonical_path(os.fspath(absolute_file_path))
+        path = canonical_path(_text_of(absolute_file_path))
         session_id = await self._engine.open_chat(path, principal=self._principal)
         await self._engine.delete_session(session_id, principal=self._principal)
 
     async def _check(self, path: str | os.PathLike[str], chat_session_id: str) -> None:
-        await self._engine.open_chat(os.fspath(path), chat_session_id, principal=self._principal)
+        await self._engine.open_chat(_text_of(path), chat_session_id, principal=self._principal)
 
     async def _opened(self, path: str, session_id: str, snapshot: SessionSnapshot) -> OpenedChat:
         status = await self._engine.chat_file_status(session_id, principal=self._principal)
@@ -234,6 +235,21 @@ class ChatClient:
     async def _settlement(self, session_id: str, task_id: str) -> ConversationResult:
         outcome = await self._engine.wait_turn(session_id, task_id, principal=self._principal)
         return _result(outcome)
+
+
+def _text_of(path: str | os.PathLike[str]) -> str:
+    try:
+        return os.fsdecode(path)
+    except TypeError as error:
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"that is no path: {error}") from None
+
+
+def _is_approved(outcome: ToolOutcome) -> bool:
+    try:
+        return ToolOutcome(outcome) is ToolOutcome.APPROVED
+    except ValueError:
+        known = " or ".join(ToolOutcome)
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"a tool call is {known}, not {outcome!r}") from None
 
 
 def _result(outcome: TaskOutcome) -> ConversationResult:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -329,3 +330,21 @@ async def test_a_copy_of_a_chat_is_refused_until_it_is_made_a_chat_of_its_own(tm
         forked = await desk.engine.fork_chat_file(str(copy))
         assert forked != chat.chat_session_id
         assert await desk.client.load_chat_from_file(copy) == forked
+
+
+async def test_what_is_of_the_wrong_type_is_refused_and_nothing_is_asked(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        chat = await desk.client.create_chat(tmp_path)
+        pair = chat.absolute_file_path, chat.chat_session_id
+        client: Any = desk.client
+        for refused in (
+            client.create_chat(None),
+            client.create_chat(tmp_path, {"title": "x"}),
+            client.load_chat_from_file(5),
+            client.send_message(*pair, None),
+            client.confirm_tool_call(*pair, "call-1", "perhaps"),
+        ):
+            with pytest.raises(EngineError) as refusal:
+                await refused
+            assert refusal.value.code is ErrorCode.INVALID_ARGUMENT
+        assert desk.model.calls == 0
