@@ -32,6 +32,7 @@ from benchmarks.setting import (
     Setting,
     cpu_seconds,
     open_endpoint,
+    options_of,
     pin_to_client_core,
     run_child,
     setting,
@@ -250,12 +251,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="one small round, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser = options_of(__doc__, quick="one small round, to see that it works")
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--load", help=argparse.SUPPRESS)
     options = parser.parse_args()

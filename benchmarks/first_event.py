@@ -14,7 +14,6 @@ streaming two events a second each.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -40,6 +39,7 @@ from benchmarks.setting import (
     Setting,
     Spread,
     open_endpoint,
+    options_of,
     pin_to_client_core,
     setting,
     show_setting,
@@ -198,12 +198,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="few questions, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser = options_of(__doc__, quick="few questions, to see that it works")
     options = parser.parse_args()
     raise_open_files_limit()
     where = setting(__doc__, BIAS)

@@ -30,6 +30,7 @@ from benchmarks.clients import question
 from benchmarks.setting import (
     Setting,
     Spread,
+    options_of,
     pin_to_client_core,
     resident_bytes,
     run_child,
@@ -184,12 +185,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="few sessions, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser = options_of(__doc__)
     parser.add_argument("--store", choices=STORES, help=argparse.SUPPRESS)
     parser.add_argument("--sizes", help=argparse.SUPPRESS)
     options = parser.parse_args()

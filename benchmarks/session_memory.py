@@ -25,6 +25,7 @@ from benchmarks.clients import VARIANTS, Load, Tally, open_bench_engine, questio
 from benchmarks.setting import (
     Setting,
     open_endpoint,
+    options_of,
     pin_to_client_core,
     resident_bytes,
     run_child,
@@ -187,12 +188,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="few sessions, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser = options_of(__doc__)
     parser.add_argument("--streaming", choices=STREAMING_VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--idle", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--events", type=int, help=argparse.SUPPRESS)

@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -25,6 +26,7 @@ __all__ = [
     "Spread",
     "cpu_seconds",
     "open_endpoint",
+    "options_of",
     "pin_to_client_core",
     "resident_bytes",
     "run_child",
@@ -66,6 +68,16 @@ def setting(documentation: str | None, bias: tuple[str, ...]) -> Setting:
         versions=versions(),
         bias=bias,
     )
+
+
+def options_of(
+    documentation: str | None, *, quick: str = "few sessions, to see that it works"
+) -> ArgumentParser:
+    """The options that all of them take; what a benchmark starts itself with is its own."""
+    parser = ArgumentParser(description=documentation, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    return parser
 
 
 def versions() -> dict[str, str]:

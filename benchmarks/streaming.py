@@ -38,6 +38,7 @@ from benchmarks.setting import (
     Spread,
     cpu_seconds,
     open_endpoint,
+    options_of,
     pin_to_client_core,
     run_child,
     setting,
@@ -225,12 +226,7 @@ def _show(report: Report) -> None:
 
 
 def main() -> None:
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="few sessions, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    parser = options_of(__doc__)
     parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
     parser.add_argument("--window", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--load", help=argparse.SUPPRESS)
