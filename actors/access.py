@@ -33,7 +33,7 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Authorize: TypeAlias = Callable[[AccessRequest], bool]
-"""Answers at once, without blocking; called on the scheduler's thread. If it raises, it is logged, and no."""
+"""Answers at once, without blocking; called on the scheduler's thread. If it raises, that is logged: no."""
 
 
 def allow_local(request: AccessRequest) -> bool:
