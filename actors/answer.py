@@ -11,6 +11,8 @@ from actors.conversation import (
     FinishPart,
     FinishReason,
     Part,
+    ProviderItem,
+    ProviderItemPart,
     TextPart,
     ThoughtPart,
     ToolCall,
@@ -30,6 +32,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    provider_items: tuple[ProviderItem, ...] = ()
 
 
 class _OpenCall:
@@ -44,10 +47,12 @@ class _OpenCall:
 class AnswerBuilder:
     """Collects parts in linear time; `build` may be called at any moment, also for a partial answer."""
 
-    __slots__ = ("_calls", "_finish_reason", "_text", "_thought", "_usage")
+    __slots__ = ("_calls", "_finish_reason", "_items", "_length", "_text", "_thought", "_usage")
 
     def __init__(self) -> None:
         self._text: list[str] = []
+        self._length = 0
+        self._items: list[ProviderItem] = []
         self._thought: list[str] = []
         self._calls: list[_OpenCall] = []
         self._finish_reason: FinishReason | None = None
@@ -58,10 +63,13 @@ class AnswerBuilder:
             match part:
                 case TextPart(text):
                     self._text.append(text)
+                    self._length += len(text)
                 case ThoughtPart(text):
                     self._thought.append(text)
                 case ToolCallPart():
                     self._add_call(part)
+                case ProviderItemPart(wire, data):
+                    self._items.append(ProviderItem(wire, data, self._length))
                 case UsagePart(usage):
                     self._usage = usage
                 case FinishPart(reason):
@@ -87,4 +95,5 @@ class AnswerBuilder:
             ),
             finish_reason=self._finish_reason,
             usage=self._usage,
+            provider_items=tuple(self._items),
         )

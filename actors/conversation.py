@@ -22,6 +22,8 @@ __all__ = [
     "MessageState",
     "Part",
     "Processing",
+    "ProviderItem",
+    "ProviderItemPart",
     "Role",
     "SystemControl",
     "Text",
@@ -45,12 +47,17 @@ class Role(StrEnum):
 
 
 class FinishReason(StrEnum):
-    """Why the model stopped, in one vocabulary for all wires; `MAX_TURNS`: it was not asked again."""
+    """Why the model stopped, in one vocabulary for all wires.
+
+    `CONTENT_FILTER`: the provider cut it off; `REFUSAL`: the model declined, and its text may say why.
+    `MAX_TURNS`: it was not asked again.
+    """
 
     STOP = "stop"
     LENGTH = "length"
     TOOL_CALLS = "tool_calls"
     CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
     MAX_TURNS = "max_turns"
     OTHER = "other"
 
@@ -58,14 +65,16 @@ class FinishReason(StrEnum):
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tokens of one model call, as the provider counted them.
 
-    `cached_input_tokens` are a part of `input_tokens`, `reasoning_tokens` a part of `output_tokens`
-    where the provider counts so.
+    `input_tokens` are all that the model read: those from the provider's cache, `cached_input_tokens`, and
+    those written to it, `cache_write_tokens`, are parts of them. `reasoning_tokens` are a part of
+    `output_tokens` where the provider counts so.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -73,6 +82,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
             output_tokens=self.output_tokens + other.output_tokens,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
         )
 
 
@@ -94,14 +104,6 @@ class Attachment(msgspec.Struct, frozen=True):
     content: str
 
 
-class Text(msgspec.Struct, frozen=True, omit_defaults=True, tag="text", tag_field="kind"):
-    """What somebody said. `thought` is the model's visible reasoning before it spoke."""
-
-    text: str = ""
-    thought: str = ""
-    attachments: tuple[Attachment, ...] = ()
-
-
 class Image(msgspec.Struct, frozen=True, omit_defaults=True, tag="image", tag_field="kind"):
     """A picture of `media_type` `image/...`. `text` is what was read in it, for models that see none."""
 
@@ -121,6 +123,19 @@ class FileReference(
     content: str
     first_line: int | None = None
     last_line: int | None = None
+
+
+class Text(msgspec.Struct, frozen=True, omit_defaults=True, tag="text", tag_field="kind"):
+    """What somebody said. `thought` is the model's visible reasoning before it spoke.
+
+    Images and file references go with a user's words, and are sent before them.
+    """
+
+    text: str = ""
+    thought: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    images: tuple[Image, ...] = ()
+    references: tuple[FileReference, ...] = ()
 
 
 class ToolCallRequest(msgspec.Struct, frozen=True, tag="tool_call_request", tag_field="kind"):
@@ -179,6 +194,19 @@ Content: TypeAlias = (
 )
 
 
+class ProviderItem(msgspec.Struct, frozen=True):
+    """Something in an answer that only its provider understands, and wants back as it was.
+
+    A signed or redacted thought, encrypted reasoning, a tool that the provider runs itself. `wire` is the
+    format that it belongs to, `data` its JSON text, `offset` how many characters of the answer's text are
+    before it. Sent back on the same wire to the same model, and to nobody else.
+    """
+
+    wire: str
+    data: str
+    offset: int = 0
+
+
 class MessageState(StrEnum):
     """How complete a message is. Everything but `STREAMING` is final."""
 
@@ -193,8 +221,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `parent_id` is the message it answers or follows; siblings are alternatives. `task_id` names the turn
     that made it, `executor_id` the agent that answered, if it was not the session's own model. Usage,
-    finish reason and error stand on the last message of an answer. `ended_at` is when a message that was
-    streamed became final.
+    finish reason and error stand on the last message of an answer, what only its provider understands on
+    the first one. `ended_at` is when a message that was streamed became final.
     """
 
     message_id: str
@@ -210,6 +238,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     usage: Usage | None = None
     error: ErrorInfo | None = None
     ended_at: datetime | None = None
+    provider_items: tuple[ProviderItem, ...] = ()
 
 
 # --- the parts of a streamed answer -----------------------------------------------------------------
@@ -237,6 +266,13 @@ class ToolCallPart(msgspec.Struct, frozen=True, tag="tool_call"):
     arguments: str = ""
 
 
+class ProviderItemPart(msgspec.Struct, frozen=True, tag="provider_item"):
+    """A whole `ProviderItem`, which stands behind the text so far. Viewers do not get it."""
+
+    wire: str
+    data: str
+
+
 class UsagePart(msgspec.Struct, frozen=True, tag="usage"):
     """Tokens so far. A later one replaces an earlier one."""
 
@@ -247,4 +283,4 @@ class FinishPart(msgspec.Struct, frozen=True, tag="finish"):
     reason: FinishReason
 
 
-Part: TypeAlias = TextPart | ThoughtPart | ToolCallPart | UsagePart | FinishPart
+Part: TypeAlias = TextPart | ThoughtPart | ToolCallPart | ProviderItemPart | UsagePart | FinishPart

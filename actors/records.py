@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from actors.conversation import Approval, Attachment, Message, ToolCall
+from actors.conversation import Approval, Attachment, FileReference, Image, Message, ToolCall
 from actors.errors import ErrorInfo
+from actors.model_settings import ModelSettings
 
 __all__ = [
     "LONGEST_SESSION_ID",
@@ -18,6 +19,7 @@ __all__ = [
     "CallRecord",
     "CallState",
     "ChatMode",
+    "ConfirmationOutcome",
     "DeleteMessages",
     "FileStatus",
     "PoolStatus",
@@ -34,6 +36,7 @@ __all__ = [
     "SessionWrite",
     "StoredSession",
     "TaskRecord",
+    "WorkMode",
     "WriteOp",
     "is_session_id",
 ]
@@ -66,6 +69,13 @@ class ChatMode(StrEnum):
     AGENT = "agent"
 
 
+class WorkMode(StrEnum):
+    """`PLAN` offers the model only tools that change nothing, and asks it for a plan; `ACT` offers all."""
+
+    PLAN = "plan"
+    ACT = "act"
+
+
 class ApprovalMode(StrEnum):
     """Which tool calls wait for a person: those of tools marked so, none, all; or none runs at all."""
 
@@ -73,6 +83,18 @@ class ApprovalMode(StrEnum):
     AUTO = "auto"
     ALWAYS_ASK = "always_ask"
     DENY = "deny"
+
+
+class ConfirmationOutcome(StrEnum):
+    """What a person says to a tool call that waits for them.
+
+    The third and the fourth let it run, and also all later calls of this tool, or of any, in this session.
+    """
+
+    APPROVED = "approved"
+    DENIED = "denied"
+    ALWAYS_TOOL = "always_tool"
+    ALWAYS_SESSION = "always_session"
 
 
 class CallState(StrEnum):
@@ -87,11 +109,16 @@ class CallState(StrEnum):
 
 
 class CallRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A tool call of the running turn. `output` is its result, or what went wrong, once it is final."""
+    """A tool call of the running turn. `output` is its result, or what went wrong, once it is final.
+
+    `digest` is of the tool's name and the arguments: what a person approves is the call with this digest,
+    and no other one is run for it.
+    """
 
     call: ToolCall
     state: CallState
     approval: Approval = Approval.NOT_NEEDED
+    digest: str = ""
     output: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -102,6 +129,8 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
 
     text: str
     attachments: tuple[Attachment, ...] = ()
+    images: tuple[Image, ...] = ()
+    references: tuple[FileReference, ...] = ()
 
 
 class TaskRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -148,7 +177,10 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     `model` is `provider:model`. `active_leaf_id` is the last message of the visible branch. `error` is
     set only while `status` is failed. `version` counts the changes of this record, `event_seq` is the
     number of the session's last event when it was written. `unread_count` counts the answers that came
-    while nobody looked. `requests` are the latest that began a task. `at_rest`: the session was unloaded in
+    while nobody looked. `tool_modes` are approval modes of single tools, by name; `all_approved`: a person
+    has approved whatever tool the session may want. `max_parallel_calls` is how many tools it runs at once,
+    `directory` where they work, if they ask.
+    `requests` are the latest that began a task. `at_rest`: the session was unloaded in
     order, and its events up to `event_seq` have told everything.
     """
 
@@ -165,7 +197,13 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     task: TaskRecord | None = None
     error: ErrorInfo | None = None
     mode: ChatMode = ChatMode.CHAT
+    work_mode: WorkMode = WorkMode.ACT
     approval_mode: ApprovalMode = ApprovalMode.DEFAULT
+    tool_modes: dict[str, ApprovalMode] = {}
+    all_approved: bool = False
+    max_parallel_calls: int = 10
+    directory: str = ""
+    settings: ModelSettings = ModelSettings()
     knowledge: tuple[str, ...] = ()
     max_turns: int = 20
     completed_at: datetime | None = None

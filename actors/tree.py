@@ -176,7 +176,7 @@ def sendable(branch: Iterable[Message]) -> tuple[Message, ...]:
             case Image() | FileReference():
                 sent.append(message)
             case Text(text):
-                if text or message.role is not Role.ASSISTANT:
+                if text or message.provider_items or message.role is not Role.ASSISTANT:
                     sent.append(message)
     return tuple(sent)
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from actors.access import LOCAL
 from actors.agents import DEFAULT_EXECUTOR
-from actors.conversation import Attachment
+from actors.conversation import Attachment, FileReference, Image
 from actors.engine.asker import Asker
 from actors.events import TaskOutcome
+from actors.records import ConfirmationOutcome
 from actors.session.protocol import (
     AbortTurn,
     ConfirmToolCall,
@@ -47,6 +48,8 @@ class SessionCommands(Asker):
         text: str,
         *,
         attachments: Sequence[Attachment] = (),
+        images: Sequence[Image] = (),
+        references: Sequence[FileReference] = (),
         priority: int = 0,
         executor_id: str = DEFAULT_EXECUTOR,
         on_busy: OnBusy = OnBusy.REJECT,
@@ -62,6 +65,8 @@ class SessionCommands(Asker):
         command = SubmitTurn(
             text=text,
             attachments=tuple(attachments),
+            images=tuple(images),
+            references=tuple(references),
             priority=priority,
             executor_id=executor_id,
             on_busy=on_busy,
@@ -151,10 +156,19 @@ class SessionCommands(Asker):
         return task_id
 
     async def confirm_tool_call(
-        self, session_id: str, call_id: str, *, approved: bool, principal: str = LOCAL
+        self,
+        session_id: str,
+        call_id: str,
+        outcome: ConfirmationOutcome,
+        *,
+        digest: str | None = None,
+        principal: str = LOCAL,
     ) -> str:
-        """Let a tool call run that waits for it, or not. The task id, when that is durable."""
-        command = ConfirmToolCall(call_id=call_id, approved=approved, principal=principal)
+        """Let a tool call run that waits for it, or not. The task id, when that is durable.
+
+        With the `digest` of the call that the person saw, it is that one or none (`CONFLICT`).
+        """
+        command = ConfirmToolCall(call_id=call_id, outcome=outcome, digest=digest, principal=principal)
         task_id: str = await self._deliver(session_id, command)
         return task_id
 

@@ -9,7 +9,6 @@ from actors.facades.chat_client import (
     CreateChatConfig,
     CreatedChat,
     OpenedChat,
-    ToolOutcome,
 )
 from actors.facades.handlers import Unsubscribe
 from actors.facades.session_registry import SessionRegistry
@@ -25,6 +24,5 @@ __all__ = [
     "Permission",
     "SessionRegistry",
     "SessionView",
-    "ToolOutcome",
     "Unsubscribe",
 ]

@@ -14,7 +14,7 @@ from actors.engine import Engine
 from actors.engine.asker import checked
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import CallRecord, ChatMode, FileStatus, SessionStatus
+from actors.records import CallRecord, ChatMode, ConfirmationOutcome, FileStatus, SessionStatus
 from actors.session.protocol import NewSession, SessionChanges, SessionSnapshot
 from actors.stores import canonical_path
 from runtime import get_logger
@@ -26,7 +26,6 @@ __all__ = [
     "CreateChatConfig",
     "CreatedChat",
     "OpenedChat",
-    "ToolOutcome",
 ]
 
 
@@ -60,13 +59,6 @@ class OpenedChat(msgspec.Struct, frozen=True):
     chat_session_id: str
     file_status: FileStatus
     snapshot: SessionSnapshot
-
-
-class ToolOutcome(StrEnum):
-    """What a person says of a tool call that waits."""
-
-    APPROVED = "approved"
-    DENIED = "denied"
 
 
 class ConversationStatus(StrEnum):
@@ -174,14 +166,14 @@ class ChatClient:
         absolute_file_path: str | os.PathLike[str],
         chat_session_id: str,
         tool_call_id: str,
-        outcome: ToolOutcome,
+        outcome: ConfirmationOutcome,
     ) -> ConversationResult:
         """Approve or deny a tool call that waits, and wait until the turn that goes on is settled."""
         await self._check(absolute_file_path, chat_session_id)
         task_id = await self._engine.confirm_tool_call(
             chat_session_id,
             tool_call_id,
-            approved=_is_approved(outcome),
+            _known(outcome),
             principal=self._principal,
         )
         return await self._settlement(chat_session_id, task_id)
@@ -244,12 +236,14 @@ def _text_of(path: str | os.PathLike[str]) -> str:
         raise EngineError(ErrorCode.INVALID_ARGUMENT, f"that is no path: {error}") from None
 
 
-def _is_approved(outcome: ToolOutcome) -> bool:
+def _known(outcome: ConfirmationOutcome) -> ConfirmationOutcome:
     try:
-        return ToolOutcome(outcome) is ToolOutcome.APPROVED
+        return ConfirmationOutcome(outcome)
     except ValueError:
-        known = " or ".join(ToolOutcome)
-        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"a tool call is {known}, not {outcome!r}") from None
+        known = ", ".join(ConfirmationOutcome)
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, f"a tool call is one of {known}, not {outcome!r}"
+        ) from None
 
 
 def _result(outcome: TaskOutcome) -> ConversationResult:

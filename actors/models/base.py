@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from actors.conversation import Message, Part
+from actors.model_settings import ModelSettings
 
 __all__ = ["Emit", "LanguageModel", "ModelRequest", "ToolDefinition"]
 
@@ -27,14 +28,15 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a model.
 
     `messages` is a sendable branch, the oldest first: every tool call in it has exactly one result.
-    Sampling settings that are `None` are left to the provider.
+    `settings` come over those of the model's connection. Requests of one `conversation_id` begin alike:
+    each holds what the one before it held, in the same words, so that providers can cache it.
     """
 
     messages: tuple[Message, ...]
     system_prompt: str = ""
     tools: tuple[ToolDefinition, ...] = ()
-    temperature: float | None = None
-    max_output_tokens: int | None = None
+    settings: ModelSettings = ModelSettings()
+    conversation_id: str = ""
 
 
 class LanguageModel(Protocol):

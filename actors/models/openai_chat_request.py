@@ -93,12 +93,12 @@ def encode_request(
         stream=True,
         stream_options=_StreamOptions() if ask_for_usage else None,
         tools=[_tool(tool) for tool in request.tools] or None,
-        temperature=request.temperature,
+        temperature=request.settings.temperature,
     )
     if max_tokens_field == "max_tokens":
-        body.max_tokens = request.max_output_tokens
+        body.max_tokens = request.settings.max_output_tokens
     else:
-        body.max_completion_tokens = request.max_output_tokens
+        body.max_completion_tokens = request.settings.max_output_tokens
     return _encoder.encode(body)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, assert_never
 
 import msgspec
@@ -161,12 +162,14 @@ class SessionActor(TrioActor):
         self._call = self.spawn(self._model_call.run)
 
     def _run_tool(self, task_id: str, call: ToolCall) -> None:
-        tool = self._state.environment.tools.find(call.name)
+        tool = self._state.environment.tools.get_tool(call.name)
         if tool is None:  # an engine with other tools began this call
             output = f"There is no tool {call.name!r} any more."
             self._tell_myself(ToolEnded(task_id, call.call_id, ToolStatus.FAILED, output))
             return
-        self._tools[task_id, call.call_id] = self.spawn(run_tool, tool, call, task_id, self._tell_myself)
+        record = self._state.known_record()
+        run = partial(run_tool, session_id=record.session_id, directory=record.directory)
+        self._tools[task_id, call.call_id] = self.spawn(run, tool, call, task_id, self._tell_myself)
 
     def _tell_myself(self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded) -> None:
         # One that was stopped may end by itself nevertheless, while the next turn's call is under way.

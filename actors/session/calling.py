@@ -43,7 +43,9 @@ def _request(state: SessionState, turn: Turn) -> ModelRequest:
     return ModelRequest(
         messages=sendable(state.tree.branch(turn.leaf_id)),
         system_prompt="\n\n".join(text for text in (system_prompt, *record.knowledge) if text),
-        tools=state.environment.tools.definitions if record.mode is ChatMode.AGENT else (),
+        tools=tuple(tool.definition for tool in state.environment.tools)
+        if record.mode is ChatMode.AGENT
+        else (),
     )
 
 

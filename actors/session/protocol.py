@@ -8,16 +8,25 @@ from typing import TypeAlias
 
 import msgspec
 
-from actors.conversation import Attachment, Message, Part, ToolStatus
+from actors.conversation import Attachment, FileReference, Image, Message, Part, ToolStatus
 from actors.errors import ErrorInfo
 from actors.events import Event, GlobalEvent, Lagged
+from actors.model_settings import ModelSettings
 from actors.persistence.protocol import LoadFailed, Saved, SaveFailed, SessionLoaded, StoreLost
-from actors.records import ApprovalMode, ChatMode, SessionRecord, SessionRuntime
+from actors.records import (
+    ApprovalMode,
+    ChatMode,
+    ConfirmationOutcome,
+    SessionRecord,
+    SessionRuntime,
+    WorkMode,
+)
 from actors.tree import visible_branch
 
 __all__ = [
     "AbortTurn",
     "AdmissionReport",
+    "CancelToolCalls",
     "ConfirmToolCall",
     "CreateSession",
     "Cursor",
@@ -92,7 +101,12 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner_id: str = "local"
     project_id: str = "default"
     mode: ChatMode = ChatMode.CHAT
+    work_mode: WorkMode = WorkMode.ACT
     approval_mode: ApprovalMode = ApprovalMode.DEFAULT
+    tool_modes: dict[str, ApprovalMode] = {}
+    max_parallel_calls: int = 10
+    directory: str = ""
+    settings: ModelSettings = ModelSettings()
     knowledge: tuple[str, ...] = ()
     max_turns: int = 20
 
@@ -108,7 +122,12 @@ class NewSession(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             owner_id=self.owner_id,
             project_id=self.project_id,
             mode=self.mode,
+            work_mode=self.work_mode,
             approval_mode=self.approval_mode,
+            tool_modes=self.tool_modes,
+            max_parallel_calls=self.max_parallel_calls,
+            directory=self.directory,
+            settings=self.settings,
             knowledge=self.knowledge,
             max_turns=self.max_turns,
         )
@@ -121,7 +140,12 @@ class SessionChanges(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     model: str | None = None
     system_prompt: str | None = None
     mode: ChatMode | None = None
+    work_mode: WorkMode | None = None
     approval_mode: ApprovalMode | None = None
+    tool_modes: dict[str, ApprovalMode] | None = None
+    max_parallel_calls: int | None = None
+    directory: str | None = None
+    settings: ModelSettings | None = None
     knowledge: tuple[str, ...] | None = None
     max_turns: int | None = None
 
@@ -203,6 +227,8 @@ class SubmitTurn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     text: str
     attachments: tuple[Attachment, ...] = ()
+    images: tuple[Image, ...] = ()
+    references: tuple[FileReference, ...] = ()
     priority: int = 0
     executor_id: str = "default"
     on_busy: OnBusy = OnBusy.REJECT
@@ -260,11 +286,23 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=T
 class ConfirmToolCall(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Let a tool call run that waits for it, or not; answered with the task id when that is durable.
 
-    The first answer counts; the same one again is answered alike, another one is refused (`CONFLICT`).
+    The first answer counts; the same one again is answered alike, another one is refused (`CONFLICT`). So
+    is a `digest` that is not the call's: what the person saw is not what would be run.
     """
 
     call_id: str
-    approved: bool
+    outcome: ConfirmationOutcome
+    digest: str | None = None
+    principal: str = "local"
+
+
+class CancelToolCalls(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
+    """Stop unfinished tool calls of the turn, those of `call_ids` or all; the turn goes on with that.
+
+    Answered at once with the ids of those that were stopped.
+    """
+
+    call_ids: tuple[str, ...] | None = None
     principal: str = "local"
 
 

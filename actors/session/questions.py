@@ -17,7 +17,12 @@ def new_question(
         message_id=state.new_id(),
         parent_id=parent_id,
         role=Role.USER,
-        content=Text(question.text, attachments=question.attachments),
+        content=Text(
+            question.text,
+            attachments=question.attachments,
+            images=question.images,
+            references=question.references,
+        ),
         created_at=now.at,
         task_id=task_id,
     )
@@ -26,4 +31,6 @@ def new_question(
 def question_in(message: Message) -> Question:
     """What the user said in this message of theirs."""
     content = message.content
-    return Question(content.text, content.attachments) if isinstance(content, Text) else Question("")
+    if not isinstance(content, Text):
+        return Question("")
+    return Question(content.text, content.attachments, content.images, content.references)

@@ -9,7 +9,15 @@ from typing import assert_never
 
 import msgspec
 
-from actors.conversation import FinishPart, Part, TextPart, ThoughtPart, ToolCallPart, UsagePart
+from actors.conversation import (
+    FinishPart,
+    Part,
+    ProviderItemPart,
+    TextPart,
+    ThoughtPart,
+    ToolCallPart,
+    UsagePart,
+)
 from actors.errors import ErrorInfo
 
 __all__ = ["MOST_TOOL_CALLS", "storable_error", "storable_parts", "storable_text"]
@@ -43,6 +51,8 @@ def _storable_part(part: Part) -> Part:
             if not 0 <= index < MOST_TOOL_CALLS:
                 raise ValueError(f"an answer has tool calls 0 to {MOST_TOOL_CALLS - 1}, not {index}")
             return ToolCallPart(index, *map(storable_text, (call_id, name, arguments)))
+        case ProviderItemPart(wire, data):
+            return ProviderItemPart(storable_text(wire), storable_text(data))
         case UsagePart() | FinishPart():
             return part
         case _:

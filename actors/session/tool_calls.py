@@ -14,7 +14,15 @@ from actors.answer import Answer
 from actors.conversation import Approval, Message, MessageState, ToolCall, ToolResult, ToolStatus
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import MessageAdded, ToolCallsUpdated, ToolOutput
-from actors.records import ApprovalMode, CallRecord, CallState, PutMessage, SessionRecord, SessionStatus
+from actors.records import (
+    ApprovalMode,
+    CallRecord,
+    CallState,
+    ConfirmationOutcome,
+    PutMessage,
+    SessionRecord,
+    SessionStatus,
+)
 from actors.registry.protocol import ReturnSlot
 from actors.session import settling
 from actors.session.calling import call_model
@@ -38,7 +46,7 @@ _ENDINGS = {
 
 def judge(call: ToolCall, tools: ToolRegistry, mode: ApprovalMode, now: Now) -> CallRecord:
     """Whether a call may run, waits for a person, or is over before it began."""
-    tool = tools.find(call.name)
+    tool = tools.get_tool(call.name)
     if tool is None:
         known = ", ".join(tool.name for tool in tools) or "none"
         return _over(call, CallState.ERROR, f"There is no tool {call.name!r}; known are: {known}.", now)
@@ -117,12 +125,13 @@ def confirm(
     state: SessionState, message: ConfirmToolCall, now: Now, request: int
 ) -> list[Effect] | ErrorInfo:
     """A person has decided. The first decision counts, and the same one again is answered alike."""
-    approval = Approval.APPROVED if message.approved else Approval.DENIED
+    approved = message.outcome is not ConfirmationOutcome.DENIED
+    approval = Approval.APPROVED if approved else Approval.DENIED
     turn = state.turn
     call = None if turn is None else turn.find_call(message.call_id)
     if turn is None or call is None or call.state is not CallState.AWAITING_APPROVAL:
         return _decided_before(state, message.call_id, approval, call, now, request)
-    if not message.approved:
+    if not approved:
         output = "A person has denied this call."
         call = msgspec.structs.replace(call, state=CallState.CANCELLED, output=output, ended_at=now.at)
     elif turn.phase is Phase.TOOLS:

@@ -11,7 +11,7 @@ import trio
 from actors.conversation import ToolCall, ToolStatus
 from actors.session.protocol import OutputArrived, ToolEnded
 from actors.session.storable import storable_text
-from actors.tools import Tool
+from actors.tools import Tool, ToolContext
 from runtime import get_logger
 
 __all__ = ["run_tool"]
@@ -20,16 +20,26 @@ _log = get_logger("session")
 
 
 async def run_tool(
-    tool: Tool, call: ToolCall, task_id: str, tell: Callable[[OutputArrived | ToolEnded], None]
+    tool: Tool,
+    call: ToolCall,
+    task_id: str,
+    tell: Callable[[OutputArrived | ToolEnded], None],
+    *,
+    session_id: str,
+    directory: str,
 ) -> None:
     """Run one call. Ends with exactly one `ToolEnded`, unless it is cancelled: then with none."""
 
     def show(text: str) -> None:
         tell(OutputArrived(task_id, call.call_id, _storable(text)))
 
+    context = ToolContext(
+        session_id=session_id, task_id=task_id, call_id=call.call_id, directory=directory, show=show
+    )
+
     try:
         arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
-        output = _storable(await tool.function(arguments, show))
+        output = _storable(await tool.function(arguments, context))
         status = ToolStatus.SUCCEEDED
     except trio.Cancelled:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from actors.tools.tool import Tool, ToolFunction, ToolRegistry
+from actors.tools.registry import ToolRegistry
+from actors.tools.tool import Tool, ToolContext, ToolFunction
 
-__all__ = ["Tool", "ToolFunction", "ToolRegistry"]
+__all__ = ["Tool", "ToolContext", "ToolFunction", "ToolRegistry"]

@@ -1,24 +1,37 @@
-"""A tool and the registry of them, shared by all sessions."""
+"""A tool, as everybody knows it who has to do with tools."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 import msgspec
 
-from actors.errors import EngineError, ErrorCode
 from actors.models.base import ToolDefinition
 
-__all__ = ["Tool", "ToolFunction", "ToolRegistry"]
+__all__ = ["Tool", "ToolContext", "ToolFunction"]
 
-ToolFunction: TypeAlias = Callable[[Mapping[str, object], Callable[[str], None]], Awaitable[str]]
-"""Takes the arguments and a function that shows output while it runs; returns the result for the model.
 
-It runs in a child task of its session, which is cancelled when the turn is stopped. It must not block: a
-call that blocks holds up all sessions. What it raises becomes the result `failed` and harms nobody.
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running call knows of itself. `show` gives text to those who watch; it may be called often.
+
+    `directory` is where the session works; empty where it names none.
+    """
+
+    session_id: str
+    task_id: str
+    call_id: str
+    directory: str
+    show: Callable[[str], None]
+
+
+ToolFunction: TypeAlias = Callable[[Mapping[str, object], ToolContext], Awaitable[str]]
+"""Takes the arguments, which fit the tool's schema; returns the result for the model.
+
+It runs in a child task of its session, which is cancelled when the turn is stopped or the time is up. It
+must not block: a call that blocks holds up all sessions. What it raises becomes the result `failed` and
+harms nobody.
 """
-
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
 
@@ -26,9 +39,14 @@ _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """Something that a model may ask for.
 
-    `parameters` is the JSON schema of its arguments, an object's. One that `needs_confirmation` waits for a
-    person, unless the session's approval mode says otherwise. A `read_only` one changes nothing: it may be
-    run again after a crash.
+    - `parameters`: the JSON schema of its arguments, an object's.
+    - `needs_confirmation`: it waits for a person, unless the session's approval mode says otherwise.
+    - `read_only`: it changes nothing. It is offered in plan mode, and may be called again after a crash.
+    - `group`: calls of tools of one group run one after the other, in the order in which they were asked
+      for; without a group, beside all others.
+    - `timeout_seconds`: a call that takes longer is stopped, and has failed.
+    - `output_limit_bytes`: what is longer in UTF-8 is cut in the middle, with a mark that says so.
+    - `origin`: the MCP server that it is from, by its id.
     """
 
     name: str
@@ -37,41 +55,15 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     parameters: Mapping[str, object] = {}
     needs_confirmation: bool = False
     read_only: bool = False
+    group: str = ""
+    timeout_seconds: float = 120.0
+    output_limit_bytes: int = 100_000
+    origin: str = ""
 
     @property
     def definition(self) -> ToolDefinition:
         return ToolDefinition(
             name=self.name,
             description=self.description,
-            parameters=msgspec.Raw(
-                msgspec.json.encode(self.parameters or {"type": "object", "properties": {}})
-            ),
+            parameters=msgspec.Raw(msgspec.json.encode(self.parameters or _NO_PARAMETERS)),
         )
-
-
-class ToolRegistry:
-    """The tools of an engine by name; does not change.
-
-    Raises:
-        EngineError: `INVALID_ARGUMENT` for two tools of one name.
-    """
-
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools: dict[str, Tool] = {}
-        for tool in tools:
-            if tool.name in self._tools:
-                raise EngineError(
-                    ErrorCode.INVALID_ARGUMENT,
-                    f"there are two tools named {tool.name!r}: rename one of them",
-                )
-            self._tools[tool.name] = tool
-        self.definitions = tuple(tool.definition for tool in self._tools.values())
-
-    def __len__(self) -> int:
-        return len(self._tools)
-
-    def __iter__(self) -> Iterator[Tool]:
-        return iter(self._tools.values())
-
-    def find(self, name: str) -> Tool | None:
-        return self._tools.get(name)

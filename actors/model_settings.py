@@ -1,0 +1,30 @@
+"""How a model is to be asked: settings that a connection, an agent, a session or a call may name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+__all__ = ["ModelSettings"]
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Settings of a model call. What is None, or not in `options`, is left to who stands behind.
+
+    `options` are fields of the provider's own request, by their names on its wire.
+    """
+
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    options: dict[str, Any] = {}
+
+    def over(self, defaults: ModelSettings) -> ModelSettings:
+        """These settings, and `defaults` where they say nothing; options are merged by name."""
+        return ModelSettings(
+            temperature=defaults.temperature if self.temperature is None else self.temperature,
+            max_output_tokens=(
+                defaults.max_output_tokens if self.max_output_tokens is None else self.max_output_tokens
+            ),
+            options={**defaults.options, **self.options},
+        )

@@ -1,0 +1,49 @@
+"""The tools of an engine, shared by all its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from actors.errors import EngineError, ErrorCode
+from actors.tools.tool import Tool
+
+__all__ = ["ToolRegistry"]
+
+
+class ToolRegistry:
+    """The tools of an engine by name, in the order of their names: requests to a model begin alike.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT` for two tools of one name.
+    """
+
+    def __init__(self, tools: Iterable[Tool] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            self.register_tool(tool)
+
+    def register_tool(self, tool: Tool) -> None:
+        """From the next model call on, sessions may be asked for it.
+
+        Raises:
+            EngineError: `INVALID_ARGUMENT` for a name that is taken.
+        """
+        if tool.name in self._tools:
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"there are two tools named {tool.name!r}: rename one of them",
+            )
+        self._tools = dict(sorted({**self._tools, tool.name: tool}.items()))
+
+    def unregister_tool(self, name: str) -> None:
+        """Nothing where it is not known. A call of it that is under way goes on."""
+        self._tools.pop(name, None)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(tuple(self._tools.values()))
+
+    def get_tool(self, name: str) -> Tool | None:
+        return self._tools.get(name)
