@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import cast
 
 import msgspec
@@ -33,11 +33,11 @@ from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.models.base import ModelRequest
 from actors.models.scripted import Delay, Fail, Say, Script, ScriptedModel
-from actors.records import ChatMode, SessionStatus
+from actors.records import ChatMode, ConfirmationOutcome, SessionStatus
 from actors.session.protocol import NewSession, OnBusy
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
-from actors.tools import Tool
+from actors.tools import Tool, ToolContext
 from runtime.testing import open_seeded_system, run_seeded
 from tests.actors.engine.follower import Follower
 
@@ -127,9 +127,9 @@ class Storm:
                     Say((TextPart("end"), FinishPart(FinishReason.STOP))),
                 )
 
-    async def use(self, _: Mapping[str, object], show: Callable[[str], None]) -> str:
+    async def use(self, _: Mapping[str, object], context: ToolContext) -> str:
         self.seen["tools_run"] += 1
-        show("working")
+        context.show("working")
         await trio.sleep(self.dice.choice([0.0, 0.02, 0.2]))
         return "done"
 
@@ -260,8 +260,8 @@ async def _submit(storm: Storm, engine: Engine, session_id: str) -> None:
 async def _confirm(storm: Storm, engine: Engine, session_id: str) -> None:
     task = (await engine.snapshot(session_id)).record.task
     for call in () if task is None else task.calls:
-        approved = storm.dice.random() < 0.7
-        if await storm.ask(engine.confirm_tool_call(session_id, call.call.call_id, approved=approved)):
+        outcome = storm.dice.choice(list(ConfirmationOutcome))
+        if await storm.ask(engine.confirm_tool_call(session_id, call.call.call_id, outcome)):
             storm.seen["confirmations"] += 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,10 +12,10 @@ from trio.testing import wait_all_tasks_blocked
 from actors.conversation import MessageState, Role, Text, ToolResult, ToolStatus
 from actors.engine import Engine
 from actors.errors import EngineError, ErrorCode
-from actors.records import CallState, ChatMode, SessionStatus
+from actors.records import CallState, ChatMode, ConfirmationOutcome, SessionStatus
 from actors.session.protocol import OnBusy
 from actors.settings import EngineSettings
-from actors.tools import Tool
+from actors.tools import Tool, ToolContext
 from tests.actors.session.stage import Stage, code_of, open_stage
 
 ONE_SLOT = EngineSettings(max_concurrent=1, max_queue_size=1)
@@ -32,14 +32,14 @@ class Toolbox:
             Tool(name="endless", description="", function=self.hang),
         )
 
-    async def ask(self, _: Mapping[str, object], show: Callable[[str], None]) -> str:
+    async def ask(self, _: Mapping[str, object], context: ToolContext) -> str:
         self.runs += 1
-        show("working")
+        context.show("working")
         await trio.lowlevel.checkpoint()
         return f"done {self.runs}"
 
-    async def hang(self, _: Mapping[str, object], show: Callable[[str], None]) -> str:
-        show("for ever")
+    async def hang(self, _: Mapping[str, object], context: ToolContext) -> str:
+        context.show("for ever")
         self.hanging += 1
         try:
             await trio.sleep_forever()
@@ -72,7 +72,9 @@ async def test_a_confirmed_turn_is_the_next_to_run_even_when_the_queue_is_full()
         await stage.ask("c", "hang")
         assert await code_of(stage.engine.submit_turn("d", "hello")) is ErrorCode.QUEUE_FULL
 
-        assert await stage.engine.confirm_tool_call("a", await pending(stage.engine, "a"), approved=True)
+        assert await stage.engine.confirm_tool_call(
+            "a", await pending(stage.engine, "a"), outcome=ConfirmationOutcome.APPROVED
+        )
         await wait_all_tasks_blocked()
         status = await stage.engine.pool_status()
         assert (status.running, status.queued, status.waiting) == (1, 2, 0)
@@ -98,16 +100,20 @@ async def test_a_pending_call_survives_unloading_and_runs_once() -> None:
         assert (runtime.is_loaded, runtime.status) == (False, SessionStatus.WAITING_CONFIRMATION)
 
         call_id = await pending(stage.engine, "a")
-        assert await stage.engine.confirm_tool_call("a", call_id, approved=True) == task_id
+        assert await stage.engine.confirm_tool_call("a", call_id, ConfirmationOutcome.APPROVED) == task_id
         outcome = await stage.engine.wait_turn("a", task_id)
 
         assert (outcome.status, outcome.answer) == (SessionStatus.COMPLETED, "used: done 1")
         assert box.runs == 1
-        assert await code_of(stage.engine.confirm_tool_call("a", call_id, approved=False)) in {
+        assert await code_of(stage.engine.confirm_tool_call("a", call_id, ConfirmationOutcome.DENIED)) in {
             ErrorCode.CONFLICT,
             ErrorCode.INVALID_ARGUMENT,
         }
         assert box.runs == 1
+
+
+def _outcome(approved: bool) -> ConfirmationOutcome:
+    return ConfirmationOutcome.APPROVED if approved else ConfirmationOutcome.DENIED
 
 
 @pytest.mark.parametrize("approved", [True, False])
@@ -127,7 +133,7 @@ async def test_a_pending_call_survives_a_restart_of_the_engine(tmp_path: Path, a
         assert after.messages == before.messages
         assert after.epoch > before.epoch
         assert after.seq >= before.seq
-        await stage.engine.confirm_tool_call("a", call.call.call_id, approved=approved)
+        await stage.engine.confirm_tool_call("a", call.call.call_id, _outcome(approved))
         outcome = await stage.engine.wait_turn("a", task_id)
         assert outcome.status is SessionStatus.COMPLETED
         results = [
@@ -154,7 +160,9 @@ async def test_two_sessions_with_questions_behind_a_person_may_both_be_unloaded(
         assert (await stage.engine.pool_status()).loaded == 1
 
         for name in ("a", "b"):
-            await stage.engine.confirm_tool_call(name, await pending(stage.engine, name), approved=True)
+            await stage.engine.confirm_tool_call(
+                name, await pending(stage.engine, name), outcome=ConfirmationOutcome.APPROVED
+            )
             assert (await stage.engine.wait_turn(name, tasks[name])).status is SessionStatus.COMPLETED
             assert (await stage.engine.wait_turn(name, behind[name])).answer == "You said: later"
 
@@ -164,7 +172,9 @@ async def test_a_rerun_that_waits_for_a_person_goes_on_with_the_next_question_af
         await stage.create("a", mode=ChatMode.AGENT)
         await stage.engine.run_turn("a", "one")
         task_id = await wait_for_a_person(stage, "a")
-        await stage.engine.confirm_tool_call("a", await pending(stage.engine, "a"), approved=True)
+        await stage.engine.confirm_tool_call(
+            "a", await pending(stage.engine, "a"), outcome=ConfirmationOutcome.APPROVED
+        )
         await stage.engine.wait_turn("a", task_id)
         await stage.engine.run_turn("a", "three")
 
@@ -172,7 +182,9 @@ async def test_a_rerun_that_waits_for_a_person_goes_on_with_the_next_question_af
         assert (await stage.engine.wait_turn("a", rerun)).status is SessionStatus.WAITING_CONFIRMATION
         await stage.create("b")
         await wait_all_tasks_blocked()
-        await stage.engine.confirm_tool_call("a", await pending(stage.engine, "a"), approved=True)
+        await stage.engine.confirm_tool_call(
+            "a", await pending(stage.engine, "a"), outcome=ConfirmationOutcome.APPROVED
+        )
 
         assert (await stage.engine.wait_turn("a", rerun)).answer == "You said: three"
         texts = [
@@ -196,7 +208,9 @@ async def test_an_abort_ends_a_turn_with_tools_in_every_phase(phase: str) -> Non
             task_id = await wait_for_a_person(stage, "a")
         if phase == "confirmed, and queued":
             await stage.ask("b", "hang")
-            await stage.engine.confirm_tool_call("a", await pending(stage.engine, "a"), approved=True)
+            await stage.engine.confirm_tool_call(
+                "a", await pending(stage.engine, "a"), outcome=ConfirmationOutcome.APPROVED
+            )
 
         with trio.fail_after(1):
             assert await stage.engine.abort_turn("a")
@@ -238,7 +252,7 @@ async def test_of_many_answers_to_one_call_the_first_counts() -> None:
 
     async def answer(engine: Engine, call_id: str, approved: bool) -> None:
         try:
-            await engine.confirm_tool_call("a", call_id, approved=approved)
+            await engine.confirm_tool_call("a", call_id, _outcome(approved))
         except EngineError as error:
             assert error.code is ErrorCode.CONFLICT  # noqa: PT017 - others are answered alike
         else:

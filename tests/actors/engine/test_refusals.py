@@ -13,7 +13,7 @@ from actors.access import LOCAL, AccessRequest
 from actors.conversation import Attachment
 from actors.engine import Engine
 from actors.errors import ErrorCode
-from actors.records import StoredSession
+from actors.records import ConfirmationOutcome, StoredSession
 from actors.session.protocol import NewSession, SessionChanges
 from actors.session.refusals import LONGEST_TEXT
 from actors.settings import EngineSettings
@@ -70,7 +70,7 @@ WRONG: dict[str, tuple[Command, ErrorCode, tuple[str, ...]]] = {
         ("s", "no-message"),
     ),
     "unknown tool call": (
-        lambda engine: engine.confirm_tool_call("s", "no-call", approved=True),
+        lambda engine: engine.confirm_tool_call("s", "no-call", ConfirmationOutcome.APPROVED),
         ErrorCode.INVALID_ARGUMENT,
         ("no-call",),
     ),
@@ -216,7 +216,9 @@ COMMANDS: dict[str, Command] = {
     "RetryAnswer": lambda engine: engine.retry_answer("s", "m", principal=OTHER),
     "EditMessage": lambda engine: engine.edit_message("s", "m", "text", principal=OTHER),
     "Rerun": lambda engine: engine.rerun("s", principal=OTHER),
-    "ConfirmToolCall": lambda engine: engine.confirm_tool_call("s", "c", approved=True, principal=OTHER),
+    "ConfirmToolCall": lambda engine: engine.confirm_tool_call(
+        "s", "c", outcome=ConfirmationOutcome.APPROVED, principal=OTHER
+    ),
     "WaitTurn": lambda engine: engine.wait_turn("s", "t", principal=OTHER),
     "AbortTurn": lambda engine: engine.abort_turn("s", principal=OTHER),
     "DeleteMessage": lambda engine: engine.delete_message("s", "m", principal=OTHER),

@@ -28,7 +28,7 @@ WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "a limit in words": lambda engine: engine.set_max_concurrent("3"),
     "a limit that is nothing": lambda engine: engine.set_max_concurrent(None),
     "a page in words": lambda engine: engine.page("s", skip="1"),
-    "an approval in words": lambda engine: engine.confirm_tool_call("s", "c", approved="perhaps"),
+    "an approval in words": lambda engine: engine.confirm_tool_call("s", "c", "perhaps"),
     "a session id that is a number": lambda engine: engine.snapshot(5),
     "a new session's id that is a number": lambda engine: engine.create_session(session_id=5),
     "a title that is a number": lambda engine: engine.create_session(title=5),

@@ -24,11 +24,10 @@ from actors.facades import (
     ChatClient,
     ConversationStatus,
     CreateChatConfig,
-    ToolOutcome,
 )
 from actors.models.base import ModelRequest
 from actors.models.scripted import Gate, Say, Script, ScriptedModel, echo, say
-from actors.records import ChatMode, FileStatus
+from actors.records import ChatMode, ConfirmationOutcome, FileStatus
 from actors.settings import EngineSettings
 from actors.tools import Tool
 
@@ -143,7 +142,7 @@ async def test_a_wrong_pair_is_refused_before_anything_happens(tmp_path: Path) -
             desk.client.send_message(*pair, "hello"),
             desk.client.rerun_chat(*pair),
             desk.client.abort_chat(*pair),
-            desk.client.confirm_tool_call(*pair, "call-1", ToolOutcome.APPROVED),
+            desk.client.confirm_tool_call(*pair, "call-1", ConfirmationOutcome.APPROVED),
         ):
             with pytest.raises(EngineError) as refusal:
                 await refused
@@ -198,9 +197,9 @@ async def test_a_rerun_asks_all_questions_again_and_keeps_the_old_branch(tmp_pat
             await desk.client.rerun_chat(*pair, {"whom": "nobody"})
 
 
-@pytest.mark.parametrize("outcome", ToolOutcome)
+@pytest.mark.parametrize("outcome", ConfirmationOutcome)
 async def test_a_tool_call_waits_for_its_answer_and_the_turn_goes_on(
-    tmp_path: Path, outcome: ToolOutcome
+    tmp_path: Path, outcome: ConfirmationOutcome
 ) -> None:
     async with open_desk(tmp_path) as desk:
         chat = await desk.client.create_chat(tmp_path, CreateChatConfig(mode=ChatMode.AGENT))
@@ -213,7 +212,7 @@ async def test_a_tool_call_waits_for_its_answer_and_the_turn_goes_on(
         result = await desk.client.confirm_tool_call(*pair, "call-1", outcome)
         assert (result.status, result.content) == (ConversationStatus.COMPLETE, "done")
         told = desk.model.requests[-1].messages[-1].content
-        assert ("erased a.txt" in str(told)) is (outcome is ToolOutcome.APPROVED)
+        assert ("erased a.txt" in str(told)) is (outcome is not ConfirmationOutcome.DENIED)
 
 
 async def test_an_abort_returns_when_the_turn_has_ended(tmp_path: Path) -> None:

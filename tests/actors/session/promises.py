@@ -71,7 +71,7 @@ def check_tool(
     assert record.state is CallState.EXECUTING, "run before the store knew"
     mode = turn.executor.approval_mode
     assert mode is not ApprovalMode.DENY
-    tool = state.environment.tools.find(call.name)
+    tool = state.environment.tools.get_tool(call.name)
     assert tool is not None
     if mode is ApprovalMode.ALWAYS_ASK or (mode is ApprovalMode.DEFAULT and tool.needs_confirmation):
         assert record.approval is Approval.APPROVED

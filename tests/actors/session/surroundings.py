@@ -9,7 +9,7 @@ from actors.agents import AgentDefinition
 from actors.errors import ErrorCode, ErrorInfo
 from actors.records import ApprovalMode
 from actors.session.state import SessionEnvironment
-from actors.tools import Tool, ToolRegistry
+from actors.tools import Tool, ToolContext, ToolRegistry
 
 __all__ = ["AGENTS", "surroundings"]
 
@@ -28,7 +28,7 @@ AGENTS = {
 }
 
 
-async def _never_run(_: Mapping[str, object], __: Callable[[str], None]) -> str:
+async def _never_run(_: Mapping[str, object], __: ToolContext) -> str:
     raise AssertionError("pure logic runs no tools")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors.conversation import MessageState, Role
 from actors.errors import ErrorCode, ErrorInfo
-from actors.records import SessionStatus
+from actors.records import ConfirmationOutcome, SessionStatus
 from actors.session.protocol import AbortTurn, ConfirmToolCall, OnBusy, Rerun, SubmitTurn
 from actors.session.turn import Phase
 from tests.actors.session.scenes import (
@@ -102,7 +102,7 @@ def test_a_question_may_wait_behind_a_turn_that_waits_for_a_person() -> None:
     task_of(world, SubmitTurn(text="next", on_busy=OnBusy.QUEUE))
     assert world.running_call is None
 
-    task_of(world, ConfirmToolCall(call_id="call_risky", approved=False))
+    task_of(world, ConfirmToolCall(call_id="call_risky", outcome=ConfirmationOutcome.DENIED))
     answer(world, "well then")
     answer(world, "to next")
 
@@ -191,7 +191,7 @@ def waits_for_a_person() -> World:
 def waits_for_a_slot_again() -> World:
     world = asked(RISKY)
     world.take_slot(RIVALS[0])
-    ask(world, ConfirmToolCall(call_id="call_risky", approved=True))
+    ask(world, ConfirmToolCall(call_id="call_risky", outcome=ConfirmationOutcome.APPROVED))
     return world
 
 

@@ -9,7 +9,7 @@ import pytest
 from actors.conversation import MessageState, Role, ToolResult, ToolStatus
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import SessionStatus
+from actors.records import ConfirmationOutcome, SessionStatus
 from actors.session.protocol import ConfirmToolCall, OnBusy, Rerun, ResumeTurn, SubmitTurn, WaitTurn
 from tests.actors.session.promises import check_sendable
 from tests.actors.session.scenes import (
@@ -51,7 +51,7 @@ def executing() -> World:
 def approved_but_not_run() -> World:
     world = asked(RISKY)
     world.take_slot(RIVALS[0])
-    ask(world, ConfirmToolCall(call_id="call_risky", approved=True))
+    ask(world, ConfirmToolCall(call_id="call_risky", outcome=ConfirmationOutcome.APPROVED))
     assert not world.tool_runs
     return world
 
@@ -138,7 +138,7 @@ def test_a_call_that_waits_for_a_person_still_does(failure: ErrorInfo | None) ->
     reload(world, failure)
 
     assert world.stored().record.status is SessionStatus.WAITING_CONFIRMATION
-    task_of(world, ConfirmToolCall(call_id="call_risky", approved=True))
+    task_of(world, ConfirmToolCall(call_id="call_risky", outcome=ConfirmationOutcome.APPROVED))
     world.end_tool("call_risky")
     arrive(world)
     answer(world, "done")
@@ -179,7 +179,7 @@ def test_what_waits_behind_a_person_waits_on() -> None:
     reload(world)
 
     assert [queued.task_id for queued in world.stored().record.queued] == [task_id]
-    task_of(world, ConfirmToolCall(call_id="call_risky", approved=False))
+    task_of(world, ConfirmToolCall(call_id="call_risky", outcome=ConfirmationOutcome.DENIED))
     answer(world, "well then")
     answer(world, "to next")
     assert texts(world)[-2:] == ["next", "to next"]

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from actors.conversation import Attachment, Role, Text
-from actors.records import ApprovalMode, CallState, ChatMode
+from actors.records import ApprovalMode, CallState, ChatMode, ConfirmationOutcome
 from actors.session.protocol import (
     AbortTurn,
     ConfirmToolCall,
@@ -173,12 +173,12 @@ class SessionMachine(SurroundedSession):
     def mark_read(self) -> None:
         self.world.ask(MarkRead())
 
-    @rule(data=st.data(), approved=st.sampled_from((True, True, False)))
-    def confirm(self, data: st.DataObject, approved: bool) -> None:
+    @rule(data=st.data(), outcome=st.sampled_from(ConfirmationOutcome))
+    def confirm(self, data: st.DataObject, outcome: ConfirmationOutcome) -> None:
         turn = self.world.state.turn
         call_ids = [] if turn is None else [call.call.call_id for call in turn.calls]
         call_id = data.draw(st.sampled_from([*call_ids, *call_ids, "call_0", "unknown"]))
-        self.world.ask(ConfirmToolCall(call_id=call_id, approved=approved))
+        self.world.ask(ConfirmToolCall(call_id=call_id, outcome=outcome))
 
     @rule(data=st.data())
     def wait(self, data: st.DataObject) -> None:
@@ -218,7 +218,7 @@ class SessionMachine(SurroundedSession):
             ]
             if not waiting:
                 return
-            self.world.ask(ConfirmToolCall(call_id=waiting[0], approved=False))
+            self.world.ask(ConfirmToolCall(call_id=waiting[0], outcome=ConfirmationOutcome.DENIED))
             self.world.run_to_rest()
         raise AssertionError("it asks for ever")
 

@@ -7,7 +7,7 @@ import pytest
 from actors.conversation import FinishReason, ToolCallPart, ToolResult, ToolStatus
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import ApprovalMode, SessionStatus
+from actors.records import ApprovalMode, ConfirmationOutcome, SessionStatus
 from actors.session.protocol import AbortTurn, ConfirmToolCall, SubmitTurn, WaitTurn
 from tests.actors.session.scenes import FREE, RISKY, arrive, asked, results
 from tests.actors.session.world import World
@@ -15,8 +15,8 @@ from tests.actors.session.world import World
 UNKNOWN = ToolCallPart(2, "call_unknown", "unknown", "{}")
 
 
-def confirm(world: World, call_id: str, *, approved: bool) -> object:
-    request = world.ask(ConfirmToolCall(call_id=call_id, approved=approved))
+def confirm(world: World, call_id: str, *, outcome: ConfirmationOutcome) -> object:
+    request = world.ask(ConfirmToolCall(call_id=call_id, outcome=outcome))
     arrive(world)
     return world.answers[request]
 
@@ -48,7 +48,7 @@ def test_a_batch_goes_on_when_all_calls_are_over_with_results_in_the_order_of_th
     arrive(world)
     assert world.running_call is None
 
-    confirm(world, "call_risky", approved=True)
+    confirm(world, "call_risky", outcome=ConfirmationOutcome.APPROVED)
     world.end_tool("call_risky")
     arrive(world)
 
@@ -65,10 +65,10 @@ def test_a_batch_goes_on_when_all_calls_are_over_with_results_in_the_order_of_th
 def test_the_first_decision_counts_and_the_same_one_again_is_answered_alike() -> None:
     world = asked(RISKY)
 
-    first = confirm(world, "call_risky", approved=True)
-    again = confirm(world, "call_risky", approved=True)
-    other = confirm(world, "call_risky", approved=False)
-    foreign = confirm(world, "call_of_nobody", approved=True)
+    first = confirm(world, "call_risky", outcome=ConfirmationOutcome.APPROVED)
+    again = confirm(world, "call_risky", outcome=ConfirmationOutcome.APPROVED)
+    other = confirm(world, "call_risky", outcome=ConfirmationOutcome.DENIED)
+    foreign = confirm(world, "call_of_nobody", outcome=ConfirmationOutcome.APPROVED)
 
     assert isinstance(first, str)
     assert again == first
@@ -84,7 +84,7 @@ def test_a_turn_that_waits_for_a_person_survives_an_eviction_and_runs_the_tool_o
     world.release(abort=False)
     world.run_to_rest()
 
-    confirm(world, "call_risky", approved=True)
+    confirm(world, "call_risky", outcome=ConfirmationOutcome.APPROVED)
     world.run_to_rest()
 
     assert results(world) == {"call_risky": ToolStatus.SUCCEEDED}

@@ -27,7 +27,7 @@ from actors.persistence.protocol import (
     SessionDeleted,
     SessionLoaded,
 )
-from actors.records import PutMessage, SessionStatus, SessionWrite, StoredSession
+from actors.records import ConfirmationOutcome, PutMessage, SessionStatus, SessionWrite, StoredSession
 from actors.registry.protocol import (
     Passivate,
     RequestSlot,
@@ -159,7 +159,7 @@ class World:
     def ask(self, command: SessionCommand) -> int:
         request = next(self._requests)
         self.unanswered.add(request)
-        if isinstance(command, ConfirmToolCall) and command.approved:
+        if isinstance(command, ConfirmToolCall) and command.outcome is not ConfirmationOutcome.DENIED:
             self.approved.add(command.call_id)
         if isinstance(command, Subscribe):
             self.observers.setdefault(command.subscriber, Observer()).follows = False
