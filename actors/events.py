@@ -33,6 +33,7 @@ __all__ = [
     "SessionUnregistered",
     "TaskFinished",
     "TaskOutcome",
+    "ToolCallsCompleted",
     "ToolCallsUpdated",
     "ToolOutput",
 ]
@@ -114,6 +115,13 @@ class ToolCallsUpdated(msgspec.Struct, frozen=True, tag="tool_calls_updated"):
     calls: tuple[CallRecord, ...]
 
 
+class ToolCallsCompleted(msgspec.Struct, frozen=True, tag="tool_calls_completed"):
+    """All calls of the request in `message_id` are over, in the model's order; it is asked on with that."""
+
+    message_id: str
+    calls: tuple[CallRecord, ...]
+
+
 class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output"):
     """A piece of what a running tool says; not stored, its result is."""
 
@@ -141,6 +149,7 @@ EventBody: TypeAlias = (
     | MessagesDeleted
     | AnswerStreamed
     | ToolCallsUpdated
+    | ToolCallsCompleted
     | ToolOutput
     | ContextUpdated
     | TaskFinished

@@ -22,6 +22,7 @@ __all__ = [
     "ConfirmationOutcome",
     "DeleteMessages",
     "FileStatus",
+    "ImageMode",
     "PoolStatus",
     "PutMessage",
     "PutSession",
@@ -74,6 +75,13 @@ class WorkMode(StrEnum):
 
     PLAN = "plan"
     ACT = "act"
+
+
+class ImageMode(StrEnum):
+    """How a model gets images: as they are, or as the text that was read in them."""
+
+    VISION = "vision"
+    OCR = "ocr"
 
 
 class ApprovalMode(StrEnum):

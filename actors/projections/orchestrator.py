@@ -35,6 +35,7 @@ from actors.events import (
     SessionStatusChanged,
     TaskFinished,
     TaskOutcome,
+    ToolCallsCompleted,
     ToolCallsUpdated,
     ToolOutput,
 )
@@ -117,7 +118,7 @@ class OrchestratorProjection:
                 return () if self._answer is None else tuple(self._answer.calls_updated(message_id, calls))
             case TaskFinished(outcome):
                 return tuple(self._finished(outcome, event))
-            case SessionStatusChanged() | ToolOutput() | ContextUpdated():
+            case SessionStatusChanged() | ToolOutput() | ToolCallsCompleted() | ContextUpdated():
                 return ()
             case _:
                 assert_never(event.body)

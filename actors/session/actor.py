@@ -11,7 +11,7 @@ import msgspec
 import pykka
 import trio
 
-from actors.conversation import ToolCall, ToolStatus
+from actors.conversation import Image, ToolCall, ToolStatus
 from actors.errors import EngineError, ErrorInfo
 from actors.events import Event
 from actors.models.base import LanguageModel, ModelRequest
@@ -21,22 +21,27 @@ from actors.session.effects import (
     Answered,
     CallModel,
     CancelTask,
+    CancelTools,
     Effect,
     Load,
     Now,
     Persist,
     Publish,
+    ReadImages,
     RefuseAll,
     Refused,
     RunTool,
     TellLost,
     TellRegistry,
 )
+from actors.session.image_reading import ReadImage, read_images
 from actors.session.model_call import ModelCall
 from actors.session.protocol import (
+    CallsStopped,
     EncodedEvent,
     EventPublished,
     EventsLost,
+    ImagesRead,
     Inheritance,
     OutputArrived,
     PartsArrived,
@@ -47,13 +52,18 @@ from actors.session.protocol import (
 )
 from actors.session.state import SessionEnvironment, SessionState
 from actors.session.tool_run import run_tool
-from runtime import ActorRef, ChildTask, TrioActor, get_logger
+from actors.session.turn_tasks import TurnTasks
+from runtime import ActorRef, TrioActor, get_logger
 
 __all__ = ["SessionActor"]
 
 _log = get_logger("session")
 
 _encoder = msgspec.json.Encoder()
+
+# Names of child tasks, which the other ones, call ids, are not: those are never empty and hold no space.
+_MODEL = " model"
+_READING = " images"
 
 
 class SessionActor(TrioActor):
@@ -71,6 +81,7 @@ class SessionActor(TrioActor):
         persistence: ActorRef[Any],
         environment: SessionEnvironment,
         model_for: Callable[[str], LanguageModel],
+        read_image: ReadImage | None = None,
         inheritance: Inheritance | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -78,12 +89,12 @@ class SessionActor(TrioActor):
         self._registry = registry
         self._persistence = persistence
         self._model_for = model_for
+        self._read_image = read_image
         self._wall_clock = now
         self._state = SessionState(session_id, environment, inheritance or Inheritance())
         self._name = session_name(session_id)
-        self._call: ChildTask | None = None
         self._model_call: ModelCall | None = None
-        self._tools: dict[tuple[str, str], ChildTask] = {}  # by task and call id
+        self._tasks: TurnTasks | None = None  # made when there are any: most sessions are at rest
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
@@ -131,8 +142,13 @@ class SessionActor(TrioActor):
                     self._call_model(task_id, model, request)
                 case RunTool(task_id, call):
                     self._run_tool(task_id, call)
-                case CancelTask():
-                    self._cancel_task()
+                case ReadImages(task_id, images):
+                    self._turn_tasks().start(task_id, _READING, self._read_images, task_id, images)
+                case CancelTools(task_id, call_ids):
+                    self._turn_tasks().cancel(task_id, call_ids)
+                case CancelTask(number):
+                    self._model_call = None
+                    self._turn_tasks().stop(number)
                 case Load(session_id):
                     self.send(self._persistence, LoadSession(self._name, session_id))
                 case TellLost(lagged, subscribers):
@@ -159,7 +175,7 @@ class SessionActor(TrioActor):
             self._tell_myself(TurnEnded(task_id, error.info))
             return
         self._model_call = ModelCall(model, request, task_id, self._tell_myself)
-        self._call = self.spawn(self._model_call.run)
+        self._turn_tasks().start(task_id, _MODEL, self._model_call.run)
 
     def _run_tool(self, task_id: str, call: ToolCall) -> None:
         tool = self._state.environment.tools.get_tool(call.name)
@@ -169,26 +185,27 @@ class SessionActor(TrioActor):
             return
         record = self._state.known_record()
         run = partial(run_tool, session_id=record.session_id, directory=record.directory)
-        self._tools[task_id, call.call_id] = self.spawn(run, tool, call, task_id, self._tell_myself)
+        self._turn_tasks().start(task_id, call.call_id, run, tool, call, task_id, self._tell_myself)
 
-    def _tell_myself(self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded) -> None:
-        # One that was stopped may end by itself nevertheless, while the next turn's call is under way.
-        if type(message) is ToolEnded:
-            self._tools.pop((message.task_id, message.call_id), None)
-        elif type(message) is TurnEnded:
+    async def _read_images(self, task_id: str, images: tuple[tuple[str, tuple[Image, ...]], ...]) -> None:
+        assert self._read_image is not None, "who has images read says how"
+        self._tell_myself(await read_images(task_id, images, self._read_image))
+
+    def _turn_tasks(self) -> TurnTasks:
+        if self._tasks is None:
+            self._tasks = TurnTasks(self.spawn, self._tell_myself)
+        return self._tasks
+
+    def _tell_myself(
+        self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded | ImagesRead | CallsStopped
+    ) -> None:
+        if type(message) is TurnEnded:
             call = self._model_call
+            # One that was stopped may end by itself nevertheless, while the next turn's call is under way.
             if call is not None and call.task_id == message.task_id:
-                self._call = self._model_call = None
+                self._model_call = None
         # What a call says while its session ends is a dead letter, not an error of the model's.
         self.send(self.actor_ref, message)
-
-    def _cancel_task(self) -> None:
-        if self._call is not None:
-            self._call.cancel()
-            self._call = self._model_call = None
-        for tool in self._tools.values():
-            tool.cancel()
-        self._tools.clear()
 
     def _now(self) -> Now:
         return Now(self._wall_clock(), trio.current_time())

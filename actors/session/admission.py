@@ -21,9 +21,9 @@ from actors.session.calling import start
 from actors.session.effects import Answered, Effect, Now, TellRegistry
 from actors.session.protocol import OnBusy, SubmitTurn
 from actors.session.questions import new_question
-from actors.session.refusals import busy, unusable_text
+from actors.session.refusals import busy, unusable_question
 from actors.session.state import SessionState
-from actors.session.turn import Executor, Phase, Turn
+from actors.session.turn import Executor, Phase, Turn, executor_of
 
 __all__ = [
     "admit",
@@ -45,13 +45,13 @@ def submit(state: SessionState, message: SubmitTurn, now: Now, request: int) -> 
     turn = state.turn
     if turn is not None and message.on_busy is OnBusy.REJECT:
         return busy(state)
-    refusal = unusable_text(message.text, message.attachments)
+    question = Question(message.text, message.attachments, message.images, message.references)
+    refusal = unusable_question(question)
     if refusal is not None:
         return refusal
     executor = find_executor(state, message.executor_id)
     if isinstance(executor, ErrorInfo):
         return executor
-    question = Question(message.text, message.attachments)
     if turn is None:
         return admit(state, _asked(state, question, executor, message, now), request)
     match message.on_busy:
@@ -83,8 +83,7 @@ def repeated(state: SessionState, request_id: str | None, now: Now, request: int
 
 def find_executor(state: SessionState, executor_id: str) -> Executor | ErrorInfo:
     """Who answers under this id; `EXECUTOR_NOT_FOUND` for an unknown agent or model."""
-    record = state.known_record()
-    model, system_prompt, approval_mode = record.model, record.system_prompt, record.approval_mode
+    agent = None
     if executor_id != DEFAULT_EXECUTOR:
         agent = state.environment.find_agent(executor_id)
         if agent is None:
@@ -93,11 +92,8 @@ def find_executor(state: SessionState, executor_id: str) -> Executor | ErrorInfo
                 f"there is no agent {executor_id!r}; {DEFAULT_EXECUTOR!r} is the session's own model",
                 {"kind": "agent"},
             )
-        model = agent.model or model
-        system_prompt = agent.system_prompt or system_prompt
-        approval_mode = agent.approval_mode or approval_mode
-    error = state.environment.check_model(model)
-    return error or Executor(executor_id, model, system_prompt, approval_mode)
+    executor = executor_of(state.known_record(), executor_id, agent)
+    return state.environment.check_model(executor.model) or executor
 
 
 def _asked(
@@ -157,7 +153,7 @@ def _remember(
         kept = record.requests[-REQUESTS_KEPT + 1 :]
         changes["requests"] = (*kept, RequestRecord(request_id, task_id))
     if state.turn is not None and record.task is not None:
-        changes["task"] = state.turn.record()
+        changes["task"] = state.task_record(state.turn)
     return state.change_record(now, **changes)
 
 
@@ -248,7 +244,7 @@ def put_admission(
     if turn.is_queued:
         changes["queued"] = tuple(queued for queued in record.queued if queued.task_id != turn.task_id)
     return state.change_record(
-        now, status=status, active_leaf_id=turn.leaf_id, task=turn.record(), error=None, **changes
+        now, status=status, active_leaf_id=turn.leaf_id, task=state.task_record(turn), error=None, **changes
     )
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from actors.answer import Answer
-from actors.conversation import MessageState, Part, Text, TextPart, ThoughtPart
+from actors.conversation import Message, MessageState, Part, ProviderItemPart, Text, TextPart, ThoughtPart
 from actors.errors import ErrorInfo
-from actors.events import AnswerStreamed, MessageAdded
+from actors.events import AnswerStreamed, MessageAdded, MessageChanged
 from actors.records import AppendText, ChatMode, PutMessage, Question, SessionStatus, WriteOp
 from actors.session import settling, tool_calls
 from actors.session.calling import announce_asked, call_model, put_question
 from actors.session.effects import Effect, Now
 from actors.session.outcome import answer_messages, answer_of, answer_text
+from actors.session.protocol import ImagesRead
+from actors.session.questions import images_in, with_images
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 
@@ -36,7 +40,9 @@ def parts_arrived(state: SessionState, task_id: str, parts: tuple[Part, ...], no
         else:
             effects = state.write(AppendText(turn.answer.message_id, text, thought), immediate=False)
     message_id = "" if turn.answer is None else turn.answer.message_id
-    effects += state.publish(AnswerStreamed(parts, message_id), task_id, now)
+    shown = tuple([part for part in parts if type(part) is not ProviderItemPart])
+    if shown:
+        effects += state.publish(AnswerStreamed(shown, message_id), task_id, now)
     return effects
 
 
@@ -46,6 +52,28 @@ def _begin_text(state: SessionState, turn: Turn, text: str, thought: str, now: N
     ops: tuple[WriteOp, ...] = (PutMessage(answer), AppendText(answer.message_id, text, thought))
     effects = state.write(*ops, immediate=False)
     return effects + state.publish(MessageAdded(answer), turn.task_id, now)
+
+
+def images_read(state: SessionState, message: ImagesRead, now: Now) -> list[Effect]:
+    """The text of images is there: keep it with them, and ask the model."""
+    turn = state.current_turn(message.task_id)
+    if turn is None or turn.phase is not Phase.READING:
+        return []
+    if message.error is not None:
+        return settling.settle(state, turn, SessionStatus.FAILED, message.error, now)
+    read: list[Message] = []
+    for message_id, texts in message.texts:
+        found = state.tree.find(message_id)
+        if found is not None:
+            images = zip(images_in(found), texts, strict=True)
+            changed = [msgspec.structs.replace(image, text=text) for image, text in images]
+            read.append(with_images(found, changed))
+    for found in read:
+        state.put_message(found)
+    effects = state.write(*map(PutMessage, read), immediate=False)
+    for found in read:
+        effects += state.publish(MessageChanged(found), turn.task_id, now)
+    return effects + call_model(state, turn, now)
 
 
 def turn_ended(state: SessionState, task_id: str, error: ErrorInfo | None, now: Now) -> list[Effect]:
@@ -81,9 +109,10 @@ def _ask_on(
     if asked:
         turn.question = asked[-1]
         turn.model_calls = 0
+        state.scheduler.begin_turn()
     turn.phase = Phase.STORING
     turn.begin_answer()
-    put = state.change_record(now, active_leaf_id=turn.leaf_id, task=turn.record())
+    put = state.change_record(now, active_leaf_id=turn.leaf_id, task=state.task_record(turn))
 
     def stored(state: SessionState, now: Now) -> list[Effect]:
         effects = settling.announce_answer(state, turn, growing, answered, now)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from actors.agents import DEFAULT_EXECUTOR
 from actors.conversation import Message, Role, Text
 from actors.errors import ErrorInfo
@@ -10,7 +12,7 @@ from actors.session.admission import admit, find_executor
 from actors.session.effects import Effect, Now
 from actors.session.protocol import EditMessage, Rerun, ResumeTurn, RetryAnswer
 from actors.session.questions import new_question, question_in
-from actors.session.refusals import busy, invalid, not_a, not_unicode, unknown_message, unusable_text
+from actors.session.refusals import busy, invalid, not_a, not_unicode, unknown_message, unusable_question
 from actors.session.state import SessionState
 from actors.session.template import fill, names_in
 from actors.session.turn import Turn
@@ -62,7 +64,7 @@ def ask_edited(
     """Ask the new text beside the old one. What may be edited was checked."""
     edited = state.tree.find(message.message_id)
     assert edited is not None
-    question = Question(message.text, question_in(edited).attachments)
+    question = msgspec.structs.replace(question_in(edited), text=message.text)
     return _ask(state, question, edited.parent_id, (), None, message, now, request)
 
 
@@ -84,10 +86,11 @@ def rerun(state: SessionState, message: Rerun, now: Now, request: int) -> list[E
     for asked in questions:
         said = question_in(asked)
         text = fill(said.text, message.input_data)
-        refusal = unusable_text(text, said.attachments)
+        question = msgspec.structs.replace(said, text=text)
+        refusal = unusable_question(question)
         if refusal is not None:
             return refusal
-        replay.append(Question(text, said.attachments))
+        replay.append(question)
     system_prompt = fill(record.system_prompt, message.input_data) if message.input_data else None
     refusal = not_unicode(system_prompt or "")
     if refusal is not None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.conversation import Message
+import msgspec
+
+from actors.conversation import Image, Message
+from actors.errors import EngineError
 from actors.events import MessageAdded
 from actors.models.base import ModelRequest
-from actors.records import ChatMode, PutMessage, Question, SessionRecord, SessionStatus
-from actors.session.effects import CallModel, Effect, Now
-from actors.session.questions import new_question
+from actors.prompts import PromptContext
+from actors.records import ChatMode, ImageMode, PutMessage, Question, SessionRecord, SessionStatus
+from actors.session import settling
+from actors.session.effects import CallModel, Effect, Now, ReadImages
+from actors.session.questions import images_in, new_question, with_images
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 from actors.tree import sendable
@@ -24,6 +29,7 @@ def start(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
         effects += state.write(put, immediate=False)
         effects += state.publish_change(put.record, turn.task_id, now)
     turn.started_seconds = now.seconds
+    state.scheduler.begin_turn()
     return effects + call_model(state, turn, now)
 
 
@@ -31,22 +37,67 @@ def call_model(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     """Ask the model with the branch as it is; what was said to the running turn joins it here."""
     if turn.steering:
         return _join_steering(state, turn, now)
+    branch = sendable(state.tree.branch(turn.leaf_id))
+    unread = _unread_images(branch) if state.environment.image_mode is ImageMode.OCR else ()
+    if unread:
+        turn.phase = Phase.READING
+        return [ReadImages(turn.task_id, unread)]
+    try:
+        request = _request(state, turn, branch)
+    except EngineError as error:
+        return settling.settle(state, turn, SessionStatus.FAILED, error.info, now)
     turn.phase = Phase.RUNNING
     turn.model_calls += 1
     turn.begin_answer()
-    return [CallModel(turn.task_id, turn.executor.model, _request(state, turn))]
+    return [CallModel(turn.task_id, turn.executor.model, request)]
 
 
-def _request(state: SessionState, turn: Turn) -> ModelRequest:
+def _request(state: SessionState, turn: Turn, branch: tuple[Message, ...]) -> ModelRequest:
     record = state.known_record()
-    system_prompt = turn.executor.system_prompt if turn.system_prompt is None else turn.system_prompt
-    return ModelRequest(
-        messages=sendable(state.tree.branch(turn.leaf_id)),
-        system_prompt="\n\n".join(text for text in (system_prompt, *record.knowledge) if text),
-        tools=tuple(tool.definition for tool in state.environment.tools)
-        if record.mode is ChatMode.AGENT
-        else (),
+    executor = turn.executor
+    is_agent = record.mode is ChatMode.AGENT
+    tools = state.scheduler.available(state.tool_policy(turn)) if is_agent else ()
+    prompt = state.environment.prompt(
+        PromptContext(
+            session_id=state.session_id,
+            executor_id=executor.executor_id,
+            model=executor.model,
+            system_prompt=executor.system_prompt if turn.system_prompt is None else turn.system_prompt,
+            mode=record.mode,
+            work_mode=record.work_mode,
+            knowledge=record.knowledge,
+            tools=tuple(tool.name for tool in tools),
+            directory=record.directory,
+        )
     )
+    return ModelRequest(
+        messages=_seen(branch) if state.environment.image_mode is ImageMode.VISION else branch,
+        system_prompt=prompt,
+        tools=tuple(tool.definition for tool in tools),
+        settings=executor.settings,
+        conversation_id=state.session_id,
+    )
+
+
+def _unread_images(branch: tuple[Message, ...]) -> tuple[tuple[str, tuple[Image, ...]], ...]:
+    """Those of which nobody has read the text, by message."""
+    return tuple(
+        (message.message_id, images)
+        for message in branch
+        if (images := images_in(message)) and not all(image.text for image in images)
+    )
+
+
+def _seen(branch: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The branch for a model that looks at images itself: what others have read in them is not sent."""
+    return tuple(_without_texts(message) for message in branch)
+
+
+def _without_texts(message: Message) -> Message:
+    images = images_in(message)
+    if not any(image.text for image in images):
+        return message
+    return with_images(message, [msgspec.structs.replace(image, text="") for image in images])
 
 
 def _join_steering(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
@@ -54,7 +105,7 @@ def _join_steering(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     joined = [put_question(state, turn, question, now) for question in turn.steering]
     turn.steering = ()
     turn.phase = Phase.STORING
-    put = state.change_record(now, active_leaf_id=turn.leaf_id, task=turn.record())
+    put = state.change_record(now, active_leaf_id=turn.leaf_id, task=state.task_record(turn))
 
     def stored(state: SessionState, now: Now) -> list[Effect]:
         effects = announce_asked(state, turn, joined, put.record, now)

@@ -14,7 +14,6 @@ from actors.registry.protocol import Passivate, ReturnSlot, StaysLoaded, Subscri
 from actors.session import admission, answering, asking, editing, opening, settling, tool_calls
 from actors.session.effects import (
     Answered,
-    CancelTask,
     Effect,
     Now,
     RefuseAll,
@@ -24,12 +23,15 @@ from actors.session.effects import (
 from actors.session.protocol import (
     AbortTurn,
     AdmissionReport,
+    CallsStopped,
+    CancelToolCalls,
     ConfirmToolCall,
     CreateSession,
     DeleteMessage,
     EditMessage,
     GetPage,
     GetSnapshot,
+    ImagesRead,
     MarkRead,
     OutputArrived,
     PartsArrived,
@@ -69,11 +71,13 @@ def decide(state: SessionState, message: SessionMessage, now: Now, request: int 
     # First and apart, since one comes with every read of the network.
     if type(message) is PartsArrived:
         return answering.parts_arrived(state, message.task_id, message.parts, now)
+    if type(message) is CallsStopped:
+        return state.calls_stopped(message.number)
     if state.failure is not None:
         if isinstance(message, ReportAdmission):  # to a registry that may not have heard the goodbye
             return [TellRegistry(Passivate(state.session_id, error=state.failure))]
         return [Refused(request, state.failure)]
-    return _step(state, message, now, request) + _what_is_next(state, now)
+    return state.hold_back(_step(state, message, now, request) + _what_is_next(state, now))
 
 
 def _step(  # noqa: C901 - a table, one line a message
@@ -101,6 +105,10 @@ def _step(  # noqa: C901 - a table, one line a message
             return tool_calls.output_arrived(state, task_id, call_id, text, now)
         case ToolEnded():
             return tool_calls.ended(state, message, now)
+        case ImagesRead():
+            return answering.images_read(state, message, now)
+        case CallsStopped(number):
+            return state.calls_stopped(number)
         case _ if not state.ready:
             state.stash(message, request)
             return []
@@ -164,6 +172,8 @@ def _command(  # noqa: C901 - a table, one line a command
             return asking.rerun(state, command, now, request)
         case ConfirmToolCall():
             return tool_calls.confirm(state, command, now, request)
+        case CancelToolCalls():
+            return tool_calls.cancel(state, command, now, request)
         case WaitTurn(task_id):
             return settling.wait(state, task_id, now, request)
         case AbortTurn(task_id):
@@ -292,5 +302,5 @@ def _fail(state: SessionState, error: ErrorInfo) -> list[Effect]:
     effects: list[Effect] = [RefuseAll(error)]
     turn, state.turn = state.turn, None
     if turn is not None:
-        effects += [CancelTask(), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
+        effects += [state.stop_calls(), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
     return [*effects, TellRegistry(Passivate(state.session_id, error=error))]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from actors.conversation import Message, Role, SystemControl, Text
 from actors.errors import ErrorInfo
 from actors.events import MessageAdded, MessageChanged, MessageEdited, MessagesDeleted
+from actors.model_settings import ModelSettings
 from actors.records import DeleteMessages, PutMessage, WriteOp
 from actors.session.asking import ask_edited
 from actors.session.effects import Answered, Effect, Now
@@ -37,7 +40,7 @@ __all__ = ["LONGEST_TITLE", "check_new", "delete", "edit", "mark_read", "page", 
 
 LONGEST_TITLE = 200
 LARGEST_PAGE = 500
-_TOLD_IN_CONVERSATION = ("mode", "model", "approval_mode")
+_TOLD_IN_CONVERSATION = ("mode", "work_mode", "model", "approval_mode")
 
 
 def edit(state: SessionState, message: EditMessage, now: Now, request: int) -> list[Effect] | ErrorInfo:
@@ -119,6 +122,8 @@ def update(state: SessionState, message: UpdateSession, now: Now, request: int) 
     given = {
         name: value for name in changes.__struct_fields__ if (value := getattr(changes, name)) is not None
     }
+    if "approval_mode" in given:
+        given["all_approved"] = False  # a new rule takes back what was said under the old one
     notes = _notes(state, given, now)
     for note in notes:
         state.put_message(note)
@@ -139,11 +144,22 @@ def update(state: SessionState, message: UpdateSession, now: Now, request: int) 
 def _check_changes(changes: SessionChanges) -> ErrorInfo | None:
     if changes.title is not None and len(changes.title) > LONGEST_TITLE:
         return invalid(f"a title has at most {LONGEST_TITLE} characters, not {len(changes.title)}")
-    if changes.max_turns is not None and changes.max_turns < 1:
-        return invalid(f"max_turns must be at least 1, not {changes.max_turns}")
+    for name in ("max_turns", "max_parallel_calls"):
+        number = getattr(changes, name)
+        if number is not None and number < 1:
+            return invalid(f"{name} must be at least 1, not {number}")
+    refusal = None if changes.settings is None else _check_settings(changes.settings)
+    if refusal is not None:
+        return refusal
     texts = tuple(
         text
-        for text in (changes.title, changes.system_prompt, *(changes.knowledge or ()))
+        for text in (
+            changes.title,
+            changes.system_prompt,
+            changes.directory,
+            *(changes.knowledge or ()),
+            *(changes.tool_modes or ()),
+        )
         if text is not None
     )
     length = sum(map(len, texts))
@@ -161,8 +177,24 @@ def check_new(new: NewSession) -> ErrorInfo | None:
             system_prompt=new.system_prompt,
             knowledge=new.knowledge,
             max_turns=new.max_turns,
+            tool_modes=new.tool_modes,
+            max_parallel_calls=new.max_parallel_calls,
+            directory=new.directory,
+            settings=new.settings,
         )
     )
+
+
+def _check_settings(settings: ModelSettings) -> ErrorInfo | None:
+    if settings.temperature is not None and not math.isfinite(settings.temperature):
+        return invalid(f"a temperature is a number, not {settings.temperature}")
+    if settings.max_output_tokens is not None and settings.max_output_tokens < 1:
+        return invalid(f"max_output_tokens must be at least 1, not {settings.max_output_tokens}")
+    try:
+        msgspec.json.encode(settings.options)
+    except (TypeError, ValueError, RecursionError) as error:
+        return invalid(f"the options of a model must be JSON: {error}")
+    return None
 
 
 def _notes(state: SessionState, given: dict[str, object], now: Now) -> list[Message]:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from actors.conversation import ToolCall
+from actors.conversation import Image, ToolCall
 from actors.errors import ErrorInfo
 from actors.events import Event, Lagged
 from actors.models.base import ModelRequest
@@ -26,11 +26,13 @@ __all__ = [
     "Answered",
     "CallModel",
     "CancelTask",
+    "CancelTools",
     "Effect",
     "Load",
     "Now",
     "Persist",
     "Publish",
+    "ReadImages",
     "RefuseAll",
     "Refused",
     "RunTool",
@@ -80,8 +82,27 @@ class RunTool(msgspec.Struct, frozen=True):
     call: ToolCall
 
 
+class ReadImages(msgspec.Struct, frozen=True):
+    """Read the text in the images of these messages, by message id."""
+
+    task_id: str
+    images: tuple[tuple[str, tuple[Image, ...]], ...]
+
+
+class CancelTools(msgspec.Struct, frozen=True):
+    """Stop these tool calls; nothing of them is wanted any more."""
+
+    task_id: str
+    call_ids: tuple[str, ...]
+
+
 class CancelTask(msgspec.Struct, frozen=True):
-    """Stop the running model call and all tools; nothing of them is wanted any more."""
+    """Stop the running model call and all tools; nothing of them is wanted any more.
+
+    When all of them have ended, `CallsStopped(number)` says so.
+    """
+
+    number: int
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -118,6 +139,8 @@ Effect: TypeAlias = (
     | TellRegistry
     | CallModel
     | RunTool
+    | ReadImages
+    | CancelTools
     | CancelTask
     | Answered
     | Refused

@@ -23,7 +23,7 @@ from actors.session.protocol import NewSession
 from actors.session.questions import new_question
 from actors.session.state import Continuation, SessionState
 from actors.session.status import BUSY
-from actors.session.turn import Executor, Phase, Turn
+from actors.session.turn import Executor, Phase, Turn, executor_of
 from actors.tree import ConversationTree
 
 __all__ = ["create", "take_over"]
@@ -84,7 +84,7 @@ def _waiting_turn(state: SessionState, task: TaskRecord) -> Turn:
     turn.phase = Phase.WAITING
     turn.number = task.number
     turn.model_calls = task.model_calls
-    turn.calls = task.calls
+    state.scheduler.restore(task.calls)
     turn.steering = task.steering
     leaf_id = state.known_record().active_leaf_id
     assert leaf_id is not None
@@ -95,14 +95,7 @@ def _waiting_turn(state: SessionState, task: TaskRecord) -> Turn:
 def _executor(state: SessionState, task: TaskRecord) -> Executor:
     record = state.known_record()
     agent = None if task.executor_id == DEFAULT_EXECUTOR else state.environment.find_agent(task.executor_id)
-    if agent is None:
-        return Executor(task.executor_id, record.model, record.system_prompt, record.approval_mode)
-    return Executor(
-        task.executor_id,
-        agent.model or record.model,
-        agent.system_prompt or record.system_prompt,
-        agent.approval_mode or record.approval_mode,
-    )
+    return executor_of(record, task.executor_id, agent)
 
 
 def _end_cut(state: SessionState, cut: list[Message], now: Now, then: Continuation) -> list[Effect]:

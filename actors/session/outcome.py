@@ -95,6 +95,8 @@ def answer_messages(
                 executor_id=_agent_of(turn),
             )
         )
+    if message_state is MessageState.COMPLETE:  # of an answer that was cut, the provider takes none back
+        messages[0] = msgspec.structs.replace(messages[0], provider_items=answer.provider_items)
     messages[-1] = msgspec.structs.replace(
         messages[-1], finish_reason=answer.finish_reason, usage=answer.usage, error=error
     )
@@ -134,11 +136,18 @@ def end_message(
 def result_message(
     state: SessionState, task_id: str, parent_id: str, call: CallRecord, now: Now
 ) -> Message:
-    """The result of a call that is over; of one that is not, that nobody saw its end."""
+    """The result of a call that is over; of one that is not, that nobody saw its end.
+
+    That of a tool which changes nothing may simply be asked for again.
+    """
     status = _TOOL_STATUSES.get(call.state, ToolStatus.UNKNOWN)
     output = call.output
     if status is ToolStatus.UNKNOWN:
         output = "The engine ended while this tool ran: whether it did its work is unknown."
+        tool = state.environment.tools.get_tool(call.call.name)
+        if tool is not None and tool.read_only:
+            status = ToolStatus.CANCELLED
+            output = "The engine ended while this tool ran. It changes nothing: call it again if need be."
     return Message(
         message_id=state.new_id(),
         parent_id=parent_id,
@@ -186,7 +195,7 @@ def outcome_of(
 def waiting_outcome(state: SessionState, turn: Turn, now: Now) -> TaskOutcome:
     """Where a turn stands that waits for a person."""
     outcome = outcome_of(state, turn, Answer(), SessionStatus.WAITING_CONFIRMATION, None, now)
-    pending = tuple(call for call in turn.calls if call.state is CallState.AWAITING_APPROVAL)
+    pending = tuple(call for call in state.scheduler.calls if call.state is CallState.AWAITING_APPROVAL)
     return msgspec.structs.replace(outcome, pending_calls=pending)
 
 

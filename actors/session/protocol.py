@@ -26,6 +26,7 @@ from actors.tree import visible_branch
 __all__ = [
     "AbortTurn",
     "AdmissionReport",
+    "CallsStopped",
     "CancelToolCalls",
     "ConfirmToolCall",
     "CreateSession",
@@ -38,6 +39,7 @@ __all__ = [
     "GetPage",
     "GetSnapshot",
     "Handover",
+    "ImagesRead",
     "Inheritance",
     "MarkRead",
     "MessagePage",
@@ -392,6 +394,7 @@ SessionCommand: TypeAlias = (
     | EditMessage
     | Rerun
     | ConfirmToolCall
+    | CancelToolCalls
     | WaitTurn
     | AbortTurn
     | DeleteMessage
@@ -504,6 +507,20 @@ class ToolEnded(msgspec.Struct, frozen=True, tag=True):
     output: str
 
 
+class ImagesRead(msgspec.Struct, frozen=True, tag=True):
+    """What was read in the images of messages, by message id and in their order; or why it was not."""
+
+    task_id: str
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    error: ErrorInfo | None = None
+
+
+class CallsStopped(msgspec.Struct, frozen=True, tag=True):
+    """What the stop of this number was said to has ended."""
+
+    number: int
+
+
 SessionMessage: TypeAlias = (
     SessionCommand
     | SlotNotice
@@ -515,6 +532,8 @@ SessionMessage: TypeAlias = (
     | TurnEnded
     | OutputArrived
     | ToolEnded
+    | ImagesRead
+    | CallsStopped
     | SessionLoaded
     | LoadFailed
     | Saved

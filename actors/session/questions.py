@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from actors.conversation import Message, Role, Text
+from collections.abc import Sequence
+
+import msgspec
+
+from actors.conversation import Image, Message, Role, Text
 from actors.records import Question
 from actors.session.effects import Now
 from actors.session.state import SessionState
 
-__all__ = ["new_question", "question_in"]
+__all__ = ["images_in", "new_question", "question_in", "with_images"]
 
 
 def new_question(
@@ -34,3 +38,20 @@ def question_in(message: Message) -> Question:
     if not isinstance(content, Text):
         return Question("")
     return Question(content.text, content.attachments, content.images, content.references)
+
+
+def images_in(message: Message) -> tuple[Image, ...]:
+    content = message.content
+    if isinstance(content, Image):
+        return (content,)
+    return content.images if isinstance(content, Text) else ()
+
+
+def with_images(message: Message, images: Sequence[Image]) -> Message:
+    """The same message, with these in the places of its images."""
+    content = message.content
+    if isinstance(content, Text):
+        content = msgspec.structs.replace(content, images=tuple(images))
+    else:
+        (content,) = images
+    return msgspec.structs.replace(message, content=content)

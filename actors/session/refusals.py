@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from actors.conversation import Attachment, Message, Role
+from actors.conversation import Message, Role
 from actors.errors import ErrorCode, ErrorInfo
+from actors.records import Question
 from actors.session.state import SessionState
 
 __all__ = [
@@ -15,12 +16,16 @@ __all__ = [
     "stale",
     "unknown_message",
     "unloading",
+    "unusable_question",
     "unusable_text",
     "wrong_request_id",
 ]
 
 LONGEST_TEXT = 10_000_000
 """Characters of a message and its attachments together."""
+
+LARGEST_IMAGE = 20_000_000
+"""Bytes of one image."""
 
 LONGEST_REQUEST_ID = 200
 
@@ -82,11 +87,22 @@ def not_unicode(*texts: str) -> ErrorInfo | None:
     return None
 
 
-def unusable_text(text: str, attachments: tuple[Attachment, ...] = ()) -> ErrorInfo | None:
-    if not text.strip():
+def unusable_text(text: str) -> ErrorInfo | None:
+    return unusable_question(Question(text))
+
+
+def unusable_question(question: Question) -> ErrorInfo | None:
+    if not question.text.strip() and not question.images:
         return invalid("the message is empty")
-    length = len(text) + sum(len(attachment.content) for attachment in attachments)
+    files = [(one.file_name, one.content) for one in question.attachments]
+    files += [(one.path, one.content) for one in question.references]
+    length = len(question.text) + sum(len(content) for _, content in files)
     if length > LONGEST_TEXT:
         return invalid(f"the message has {length:,} characters; at most {LONGEST_TEXT:,} are taken")
-    attached = [text for one in attachments for text in (one.file_name, one.content)]
-    return not_unicode(text, *attached)
+    for image in question.images:
+        if not image.media_type.startswith("image/"):
+            return invalid(f"{image.media_type!r} is no image: give one as image/png, image/jpeg, ...")
+        if not 0 < len(image.data) <= LARGEST_IMAGE:
+            return invalid(f"an image has 1 to {LARGEST_IMAGE:,} bytes, not {len(image.data):,}")
+    named = [text for image in question.images for text in (image.media_type, image.file_name, image.text)]
+    return not_unicode(question.text, *named, *(text for file in files for text in file))

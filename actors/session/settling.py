@@ -11,9 +11,9 @@ from actors.answer import Answer
 from actors.conversation import Message, MessageState
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import MessageAdded, MessageChanged, TaskFinished, TaskOutcome
-from actors.records import CallState, PutMessage, SessionRecord, SessionStatus, WriteOp
+from actors.records import PutMessage, SessionRecord, SessionStatus, WriteOp
 from actors.registry.protocol import ReturnSlot
-from actors.session.effects import Answered, CancelTask, Effect, Now, TellRegistry
+from actors.session.effects import Answered, Effect, Now, TellRegistry
 from actors.session.outcome import (
     answer_messages,
     answer_of,
@@ -25,7 +25,7 @@ from actors.session.outcome import (
 )
 from actors.session.questions import new_question
 from actors.session.state import SessionState
-from actors.session.turn import FINAL_CALLS, Phase, Turn
+from actors.session.turn import Phase, Turn
 
 __all__ = ["STOPPED", "abort", "abort_queued", "abort_turn", "announce_answer", "settle", "wait"]
 
@@ -76,8 +76,8 @@ def abort_turn(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
         case Phase.ADMITTING:  # nothing is stored yet
             state.turn = None
             return [*turn.refuse_askers(STOPPED), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
-        case Phase.RUNNING | Phase.TOOLS:
-            return [CancelTask(), *settle(state, turn, SessionStatus.ABORTED, STOPPED, now)]
+        case Phase.READING | Phase.RUNNING | Phase.TOOLS:
+            return [state.stop_calls(), *settle(state, turn, SessionStatus.ABORTED, STOPPED, now)]
         case Phase.STORING | Phase.QUEUED | Phase.WAITING | Phase.RESUMING:
             return settle(state, turn, SessionStatus.ABORTED, STOPPED, now)
         case Phase.SETTLING:
@@ -139,15 +139,11 @@ def _last_messages(
     if turn.phase not in (Phase.TOOLS, Phase.WAITING, Phase.RESUMING):
         return answer_messages(state, turn, answer, message_state, error, now)
     messages: list[Message] = []
-    for call in turn.calls:
-        if call.state not in FINAL_CALLS:
-            call = msgspec.structs.replace(  # noqa: PLW2901 - the same call, ended
-                call, state=CallState.CANCELLED, output="This tool was stopped.", ended_at=now.at
-            )
+    state.scheduler.cancel(None, state.tool_policy(turn), "This tool was stopped.", now)
+    for call in state.scheduler.take_results():
         message = result_message(state, turn.task_id, turn.leaf_id, call, now)
         turn.leaf_id = message.message_id
         messages.append(message)
-    turn.calls = ()
     return [*messages, end_message(state, turn, message_state, error, now)]
 
 

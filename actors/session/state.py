@@ -13,19 +13,23 @@ from actors.agents import AgentDefinition
 from actors.conversation import Message, Text, ToolResult
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import ContextUpdated, EventBody, SessionStatusChanged, TaskOutcome
+from actors.prompts import PromptFor, default_prompt
 from actors.records import (
+    ImageMode,
     PutSession,
     SessionRecord,
     SessionRuntime,
     SessionStatus,
     SessionWrite,
+    TaskRecord,
     WriteOp,
 )
-from actors.registry.protocol import Passivate, SessionNotice
-from actors.session.effects import Effect, Now, Persist, Publish, Refused, TellRegistry
+from actors.registry.protocol import Passivate, RequestSlot, ReturnSlot, SessionNotice
+from actors.session.effects import CancelTask, Effect, Now, Persist, Publish, Refused, TellRegistry
 from actors.session.event_log import EventLog
 from actors.session.protocol import CreateSession, GetSnapshot, Inheritance, SessionMessage, SessionSnapshot
 from actors.session.status import check_transition
+from actors.session.tool_scheduler import ToolPolicy, ToolScheduler
 from actors.session.turn import Phase, Turn
 from actors.tools import ToolRegistry
 from actors.tree import ConversationTree
@@ -33,13 +37,16 @@ from actors.tree import ConversationTree
 __all__ = ["Continuation", "SessionEnvironment", "SessionState"]
 
 
+_AFTER_THE_STOP = (RequestSlot, ReturnSlot, Passivate)
+
 Continuation: TypeAlias = Callable[["SessionState", Now], list[Effect]]
 
 
 class SessionEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What all sessions of an engine share: functions that answer at once, and data that does not change.
 
-    `check_model` says why `provider:model` cannot be used, `find_agent` finds an agent by its id.
+    `check_model` says why `provider:model` cannot be used, `find_agent` finds an agent by its id, `prompt`
+    writes the system prompt of a model call.
     """
 
     new_id: Callable[[], str]
@@ -47,6 +54,8 @@ class SessionEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     find_agent: Callable[[str], AgentDefinition | None]
     tools: ToolRegistry
     authorize: Authorize
+    prompt: PromptFor = default_prompt
+    image_mode: ImageMode = ImageMode.VISION
 
 
 class SessionState:
@@ -54,14 +63,17 @@ class SessionState:
 
     `record` and `tree` are what the store has or is about to have: each change of them is in a write of the
     same step. What may only be done once that write is durable waits in `_after_save`, by revision.
-    `failure` is final: no step changes anything after it.
+    `failure` is final: no step changes anything after it. `stopping` is the number of the last stop, while
+    what it stopped has not ended.
     """
 
     __slots__ = (
         "_after_save",
         "_announced_version",
+        "_held_back",
         "_leaving",
         "_stash",
+        "_stops",
         "active",
         "announced_status",
         "environment",
@@ -77,7 +89,9 @@ class SessionState:
         "revision",
         "said_goodbye",
         "saved_revision",
+        "scheduler",
         "session_id",
+        "stopping",
         "text_bytes",
         "tree",
         "turn",
@@ -98,6 +112,10 @@ class SessionState:
         self.saved_revision = 0
         self.events = EventLog(session_id)
         self.turn: Turn | None = None
+        self.scheduler = ToolScheduler(environment.tools)
+        self.stopping = 0
+        self._stops = 0
+        self._held_back: list[Effect] = []
         self.last_outcome: TaskOutcome | None = None
         self.queue_waiters: dict[str, list[int]] = {}
         self.ready = False
@@ -164,6 +182,48 @@ class SessionState:
         """The unfinished turn, if it is that of `task_id`."""
         turn = self.turn
         return turn if turn is not None and turn.task_id == task_id else None
+
+    # -- the unfinished turn --
+
+    def task_record(self, turn: Turn) -> TaskRecord:
+        return turn.record(self.scheduler.calls)
+
+    def tool_policy(self, turn: Turn) -> ToolPolicy:
+        record = self.known_record()
+        return ToolPolicy(
+            mode=turn.executor.approval_mode,
+            tool_modes=record.tool_modes,
+            all_approved=record.all_approved,
+            work_mode=record.work_mode,
+            max_parallel=record.max_parallel_calls,
+            names=turn.executor.tools,
+        )
+
+    def stop_calls(self) -> Effect:
+        """Stop the model call and the tools; nobody else gets the slot before they have ended."""
+        self._stops += 1
+        self.stopping = self._stops
+        return CancelTask(self._stops)
+
+    def calls_stopped(self, number: int) -> list[Effect]:
+        """They have ended: what was held back for that is said now."""
+        if number != self.stopping:
+            return []  # stopped again since
+        self.stopping = 0
+        held_back, self._held_back = self._held_back, []
+        return held_back
+
+    def hold_back(self, effects: list[Effect]) -> list[Effect]:
+        """Keep what would give the slot on, or the session up, while stopped calls are still at work."""
+        if not self.stopping:
+            return effects
+        said: list[Effect] = []
+        for effect in effects:
+            if not isinstance(effect, TellRegistry) or not isinstance(effect.message, _AFTER_THE_STOP):
+                said.append(effect)
+            elif effect not in self._held_back:
+                self._held_back.append(effect)
+        return said
 
     # -- what waits for the load --
 

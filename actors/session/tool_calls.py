@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from actors.answer import Answer
-from actors.conversation import Approval, Message, MessageState, ToolCall, ToolResult, ToolStatus
+from actors.conversation import Approval, Message, MessageState, ToolResult
 from actors.errors import ErrorCode, ErrorInfo
-from actors.events import MessageAdded, ToolCallsUpdated, ToolOutput
+from actors.events import MessageAdded, ToolCallsCompleted, ToolCallsUpdated, ToolOutput
 from actors.records import (
     ApprovalMode,
     CallRecord,
@@ -26,59 +26,14 @@ from actors.records import (
 from actors.registry.protocol import ReturnSlot
 from actors.session import settling
 from actors.session.calling import call_model
-from actors.session.effects import Answered, Effect, Now, RunTool, TellRegistry
+from actors.session.effects import Answered, CancelTools, Effect, Now, RunTool, TellRegistry
 from actors.session.outcome import answer_messages, result_message, waiting_outcome
-from actors.session.protocol import ConfirmToolCall, ToolEnded
+from actors.session.protocol import CancelToolCalls, ConfirmToolCall, ToolEnded
 from actors.session.refusals import invalid
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
-from actors.tools import ToolRegistry
 
-__all__ = ["begin", "confirm", "ended", "judge", "output_arrived", "resume"]
-
-_ENDINGS = {
-    ToolStatus.SUCCEEDED: CallState.SUCCESS,
-    ToolStatus.FAILED: CallState.ERROR,
-    ToolStatus.CANCELLED: CallState.CANCELLED,
-    ToolStatus.UNKNOWN: CallState.ERROR,
-}
-
-
-def judge(call: ToolCall, tools: ToolRegistry, mode: ApprovalMode, now: Now) -> CallRecord:
-    """Whether a call may run, waits for a person, or is over before it began."""
-    tool = tools.get_tool(call.name)
-    if tool is None:
-        known = ", ".join(tool.name for tool in tools) or "none"
-        return _over(call, CallState.ERROR, f"There is no tool {call.name!r}; known are: {known}.", now)
-    wrong = _wrong_arguments(call)
-    if wrong:
-        return _over(call, CallState.ERROR, wrong, now)
-    match mode:
-        case ApprovalMode.DENY:
-            denied = _over(call, CallState.CANCELLED, "No tool may be run in this session.", now)
-            return msgspec.structs.replace(denied, approval=Approval.DENIED)
-        case ApprovalMode.DEFAULT if not tool.needs_confirmation:
-            return CallRecord(call=call, state=CallState.EXECUTING, started_at=now.at)
-        case ApprovalMode.AUTO:
-            return CallRecord(call=call, state=CallState.EXECUTING, started_at=now.at)
-        case ApprovalMode.DEFAULT | ApprovalMode.ALWAYS_ASK:
-            return CallRecord(call=call, state=CallState.AWAITING_APPROVAL)
-
-
-def _over(call: ToolCall, state: CallState, output: str, now: Now) -> CallRecord:
-    return CallRecord(call=call, state=state, output=output, ended_at=now.at)
-
-
-def _wrong_arguments(call: ToolCall) -> str:
-    if not call.arguments:
-        return ""  # so models write that there are none
-    try:
-        msgspec.json.decode(call.arguments, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeError) as error:
-        return f"The arguments are not a JSON object: {error}."
-    except RecursionError:
-        return "The arguments are nested too deeply."
-    return ""
+__all__ = ["begin", "cancel", "confirm", "ended", "output_arrived", "resume"]
 
 
 def begin(state: SessionState, turn: Turn, answer: Answer, now: Now) -> list[Effect]:
@@ -90,33 +45,25 @@ def begin(state: SessionState, turn: Turn, answer: Answer, now: Now) -> list[Eff
     turn.add_usage()
     turn.begin_answer()
     turn.leaf_id = turn.request_message_id = answered[-1].message_id
-    mode = turn.executor.approval_mode
-    turn.calls = tuple(judge(call, state.environment.tools, mode, now) for call in answer.tool_calls)
+    state.scheduler.execute(answer.tool_calls, state.tool_policy(turn), now)
     turn.phase = Phase.TOOLS
     return _go_on(state, turn, answered, now, growing=growing)
 
 
 def ended(state: SessionState, message: ToolEnded, now: Now) -> list[Effect]:
     turn = state.current_turn(message.task_id)
-    call = None if turn is None else turn.find_call(message.call_id)
-    if (
-        turn is None
-        or turn.phase is not Phase.TOOLS
-        or call is None
-        or call.state is not CallState.EXECUTING
-    ):
+    if turn is None or turn.phase is not Phase.TOOLS:
         return []  # it was stopped
-    turn.change_call(
-        msgspec.structs.replace(
-            call, state=_ENDINGS[message.status], output=message.output, ended_at=now.at
-        )
-    )
+    policy = state.tool_policy(turn)
+    if not state.scheduler.ended(message.call_id, message.status, message.output, policy, now):
+        return []
     return _go_on(state, turn, (), now)
 
 
 def output_arrived(state: SessionState, task_id: str, call_id: str, text: str, now: Now) -> list[Effect]:
     turn = state.current_turn(task_id)
-    if turn is None or turn.phase is not Phase.TOOLS:
+    call = state.scheduler.find(call_id)
+    if turn is None or call is None or call.state is not CallState.EXECUTING:
         return []
     return state.publish(ToolOutput(call_id, text), task_id, now)
 
@@ -125,39 +72,68 @@ def confirm(
     state: SessionState, message: ConfirmToolCall, now: Now, request: int
 ) -> list[Effect] | ErrorInfo:
     """A person has decided. The first decision counts, and the same one again is answered alike."""
-    approved = message.outcome is not ConfirmationOutcome.DENIED
-    approval = Approval.APPROVED if approved else Approval.DENIED
     turn = state.turn
-    call = None if turn is None else turn.find_call(message.call_id)
+    call = None if turn is None else state.scheduler.find(message.call_id)
     if turn is None or call is None or call.state is not CallState.AWAITING_APPROVAL:
-        return _decided_before(state, message.call_id, approval, call, now, request)
-    if not approved:
-        output = "A person has denied this call."
-        call = msgspec.structs.replace(call, state=CallState.CANCELLED, output=output, ended_at=now.at)
-    elif turn.phase is Phase.TOOLS:
-        call = msgspec.structs.replace(call, state=CallState.EXECUTING, started_at=now.at)
-    else:
-        call = msgspec.structs.replace(call, state=CallState.SCHEDULED)
-    turn.change_call(msgspec.structs.replace(call, approval=approval))
+        return _decided_before(state, message, call, now, request)
+    if message.digest not in (None, call.digest):
+        return ErrorInfo(
+            ErrorCode.CONFLICT,
+            f"tool call {message.call_id!r} is not the one that you have seen: look at it again",
+            {"digest": call.digest},
+        )
+    _remember(state, call, message.outcome)
+    begin = turn.phase is Phase.TOOLS
+    state.scheduler.confirm(message.call_id, message.outcome, state.tool_policy(turn), now, begin=begin)
     task_id = turn.task_id
-    if turn.phase is Phase.TOOLS:
+    if begin:
         effects = _go_on(state, turn, (), now)
-    elif turn.phase is Phase.WAITING and _can_go_on(turn):
+    elif turn.phase is Phase.WAITING and _can_go_on(state):
         effects = _ask_for_slot(state, turn, now)
     else:
         effects = _store_calls(state, turn, now)
     return effects + state.when_saved(now, lambda _state, _now: [Answered(request, task_id)])
 
 
+def _remember(state: SessionState, call: CallRecord, outcome: ConfirmationOutcome) -> None:
+    """What is allowed from now on. It is in the same write as the decision."""
+    record = state.known_record()
+    if outcome is ConfirmationOutcome.ALWAYS_TOOL:
+        modes = {**record.tool_modes, call.call.name: ApprovalMode.AUTO}
+        state.record = msgspec.structs.replace(record, tool_modes=modes)
+    elif outcome is ConfirmationOutcome.ALWAYS_SESSION:
+        state.record = msgspec.structs.replace(record, all_approved=True)
+
+
+def cancel(state: SessionState, message: CancelToolCalls, now: Now, request: int) -> list[Effect]:
+    """Stop calls; the turn goes on with what the others say, and with that."""
+    turn = state.turn
+    if turn is None or turn.phase not in (Phase.TOOLS, Phase.WAITING, Phase.RESUMING):
+        return [Answered(request, ())]
+    policy = state.tool_policy(turn)
+    stopped = state.scheduler.cancel(message.call_ids, policy, "This tool was stopped.", now)
+    if not stopped:
+        return [Answered(request, ())]
+    effects: list[Effect] = [CancelTools(turn.task_id, stopped)]
+    if turn.phase is Phase.TOOLS:
+        effects += _go_on(state, turn, (), now)
+    elif turn.phase is Phase.WAITING and _can_go_on(state):
+        effects += _ask_for_slot(state, turn, now)
+    else:
+        effects += _store_calls(state, turn, now)
+    return [*effects, Answered(request, stopped)]
+
+
 def _decided_before(
     state: SessionState,
-    call_id: str,
-    approval: Approval,
+    message: ConfirmToolCall,
     call: CallRecord | None,
     now: Now,
     request: int,
 ) -> list[Effect] | ErrorInfo:
-    turn = state.turn
+    turn, call_id = state.turn, message.call_id
+    denied = message.outcome is ConfirmationOutcome.DENIED
+    approval = Approval.DENIED if denied else Approval.APPROVED
     if call is not None and turn is not None:
         decided, task_id = call.approval, turn.task_id
     else:
@@ -183,14 +159,15 @@ def _result_of(state: SessionState, call_id: str) -> Message | None:
     return found
 
 
-def _can_go_on(turn: Turn) -> bool:
-    return turn.has_calls(CallState.SCHEDULED) or not turn.has_calls(CallState.AWAITING_APPROVAL)
+def _can_go_on(state: SessionState) -> bool:
+    calls = state.scheduler
+    return calls.has(CallState.SCHEDULED) or not calls.has(CallState.AWAITING_APPROVAL)
 
 
 def _ask_for_slot(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     turn.phase = Phase.RESUMING
-    calls = turn.calls
-    put = state.change_record(now, status=SessionStatus.QUEUED, task=turn.record())
+    calls = state.scheduler.calls
+    put = state.change_record(now, status=SessionStatus.QUEUED, task=state.task_record(turn))
 
     def stored(state: SessionState, now: Now) -> list[Effect]:
         effects = _announce_calls(state, turn, calls, put.record, now)
@@ -202,8 +179,8 @@ def _ask_for_slot(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
 
 
 def _store_calls(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
-    calls = turn.calls
-    put = state.change_record(now, task=turn.record())
+    calls = state.scheduler.calls
+    put = state.change_record(now, task=state.task_record(turn))
     return state.write(
         put, immediate=True, then=lambda state, now: _announce_calls(state, turn, calls, put.record, now)
     )
@@ -220,12 +197,7 @@ def _announce_calls(
 def resume(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     """The slot is there again: run what was approved meanwhile."""
     turn.phase = Phase.TOOLS
-    turn.calls = tuple(
-        msgspec.structs.replace(call, state=CallState.EXECUTING, started_at=now.at)
-        if call.state is CallState.SCHEDULED
-        else call
-        for call in turn.calls
-    )
+    state.scheduler.go_on(state.tool_policy(turn), now)
     return _go_on(state, turn, (), now)
 
 
@@ -240,51 +212,47 @@ def _go_on(
     """Make the calls durable as they stand, and then do what follows from that."""
     status = SessionStatus.RUNNING
     results: list[Message] = []
-    calls = turn.calls
+    calls = state.scheduler.calls
     waits = over = False
-    if not turn.has_calls(CallState.EXECUTING):
-        waits = turn.has_calls(CallState.AWAITING_APPROVAL)
+    if not state.scheduler.has(CallState.EXECUTING, CallState.SCHEDULED):
+        waits = state.scheduler.has(CallState.AWAITING_APPROVAL)
         over = not waits
     if waits:
         status = SessionStatus.WAITING_CONFIRMATION
         turn.phase = Phase.WAITING
     elif over:
         results = _put_results(state, turn, now)
-    put = state.change_record(now, status=status, active_leaf_id=turn.leaf_id, task=turn.record())
+    put = state.change_record(now, status=status, active_leaf_id=turn.leaf_id, task=state.task_record(turn))
 
     def stored(state: SessionState, now: Now) -> list[Effect]:
         effects = settling.announce_answer(state, turn, growing, answered, now)
         for message in results:
             effects += state.publish(MessageAdded(message), turn.task_id, now)
         effects += _announce_calls(state, turn, calls, put.record, now)
+        if over:
+            completed = ToolCallsCompleted(turn.request_message_id, calls)
+            effects += state.publish(completed, turn.task_id, now)
         if waits:
             effects += _wait_for_person(state, turn, now)
         if turn.phase is Phase.TOOLS:
-            effects += _ask_again(state, turn, now) if over else _run_new(turn, calls)
+            effects += _ask_again(state, turn, now) if over else _run_begun(state, turn, calls)
         return effects
 
     return state.write(*map(PutMessage, (*answered, *results)), put, immediate=True, then=stored)
 
 
-def _run_new(turn: Turn, calls: tuple[CallRecord, ...]) -> list[Effect]:
-    """Begin what this step has made durable, each call once."""
-    effects: list[Effect] = []
-    for call in calls:
-        call_id = call.call.call_id
-        if call.state is CallState.EXECUTING and call_id not in turn.begun:
-            turn.begun.add(call_id)
-            effects.append(RunTool(turn.task_id, call.call))
-    return effects
+def _run_begun(state: SessionState, turn: Turn, durable: tuple[CallRecord, ...]) -> list[Effect]:
+    """Run what is durable as begun, each call once."""
+    return [RunTool(turn.task_id, call) for call in state.scheduler.take_begun(durable)]
 
 
 def _put_results(state: SessionState, turn: Turn, now: Now) -> list[Message]:
     results: list[Message] = []
-    for call in turn.calls:
+    for call in state.scheduler.take_results():
         message = result_message(state, turn.task_id, turn.leaf_id, call, now)
         state.put_message(message)
         turn.leaf_id = message.message_id
         results.append(message)
-    turn.calls = ()
     return results
 
 
@@ -301,7 +269,6 @@ def _wait_for_person(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
 
 
 def _ask_again(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
-    turn.begun.clear()
     if turn.model_calls >= state.known_record().max_turns:
         return settling.settle(state, turn, SessionStatus.MAX_TURNS_REACHED, None, now)
     return call_model(state, turn, now)

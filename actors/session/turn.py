@@ -7,22 +7,23 @@ from enum import Enum
 
 import msgspec
 
+from actors.agents import AgentDefinition
 from actors.answer import AnswerBuilder
 from actors.conversation import Message, Text, Usage
 from actors.errors import ErrorInfo
-from actors.records import ApprovalMode, CallRecord, CallState, Question, TaskRecord
+from actors.model_settings import ModelSettings
+from actors.records import ApprovalMode, CallRecord, Question, SessionRecord, TaskRecord
 from actors.registry.protocol import RequestSlot
 from actors.session.effects import Effect, Refused
 
-__all__ = ["FINAL_CALLS", "Executor", "Phase", "Turn"]
-
-FINAL_CALLS = frozenset({CallState.SUCCESS, CallState.ERROR, CallState.CANCELLED})
+__all__ = ["Executor", "Phase", "Turn", "executor_of"]
 
 
 class Phase(Enum):
     ADMITTING = "admitting"  # the registry has been asked for a slot
     STORING = "storing"  # the question is on its way to the store
     QUEUED = "queued"
+    READING = "reading"  # text is read in images, for a model that sees none
     RUNNING = "running"  # the model is called
     TOOLS = "tools"  # some of its tool calls are executed, or on their way to the store
     WAITING = "waiting"  # for a person, without a slot
@@ -31,12 +32,30 @@ class Phase(Enum):
 
 
 class Executor(msgspec.Struct, frozen=True):
-    """Who answers: the model, and how it is asked."""
+    """Who answers: the model, and how it is asked. `tools` are the names of those it may use, None: all."""
 
     executor_id: str
     model: str
     system_prompt: str
     approval_mode: ApprovalMode
+    settings: ModelSettings = ModelSettings()
+    tools: tuple[str, ...] | None = None
+
+
+def executor_of(record: SessionRecord, executor_id: str, agent: AgentDefinition | None) -> Executor:
+    """The session's own model, or an agent: what that does not say is the session's."""
+    if agent is None:
+        return Executor(
+            executor_id, record.model, record.system_prompt, record.approval_mode, record.settings
+        )
+    return Executor(
+        executor_id,
+        agent.model or record.model,
+        agent.system_prompt or record.system_prompt,
+        agent.approval_mode or record.approval_mode,
+        agent.settings.over(record.settings),
+        agent.tools,
+    )
 
 
 class Turn:
@@ -46,17 +65,14 @@ class Turn:
     question is in the record until it is in the tree.
 
     `leaf_id` is the last message of the turn in the tree. `answer` is the growing answer's message as it
-    was put into the tree, without text, once there is one; the text is in `builder`. `begun` are the ids of
-    the calls that were told to run. `admitters` are the requests that get the task id; empty when they have
-    it.
+    was put into the tree, without text, once there is one; the text is in `builder`. `admitters` are the
+    requests that get the task id; empty when they have it.
     """
 
     __slots__ = (
         "admitters",
         "answer",
-        "begun",
         "builder",
-        "calls",
         "executor",
         "first_part_seconds",
         "granted",
@@ -109,8 +125,6 @@ class Turn:
         self.granted = False
         self.leaf_id = question.message_id
         self.model_calls = 0
-        self.calls: tuple[CallRecord, ...] = ()
-        self.begun: set[str] = set()
         self.request_message_id = ""
         self.steering: tuple[Question, ...] = ()
         self.answer: Message | None = None
@@ -120,8 +134,8 @@ class Turn:
         self.first_part_seconds: float | None = None
         self.usage: Usage | None = None
 
-    def record(self) -> TaskRecord:
-        """The turn as a restart needs it."""
+    def record(self, calls: tuple[CallRecord, ...]) -> TaskRecord:
+        """The turn as a restart needs it, with its tool calls."""
         return TaskRecord(
             task_id=self.task_id,
             question_id=self.question.message_id,
@@ -129,7 +143,7 @@ class Turn:
             number=self.number,
             executor_id=self.executor.executor_id,
             model_calls=self.model_calls,
-            calls=self.calls,
+            calls=calls,
             replay=self.replay,
             steering=self.steering,
             system_prompt=self.system_prompt,
@@ -162,17 +176,6 @@ class Turn:
         spent = self.builder.build().usage
         if spent is not None:
             self.usage = spent if self.usage is None else self.usage + spent
-
-    def change_call(self, changed: CallRecord) -> None:
-        self.calls = tuple(
-            changed if call.call.call_id == changed.call.call_id else call for call in self.calls
-        )
-
-    def find_call(self, call_id: str) -> CallRecord | None:
-        return next((call for call in self.calls if call.call.call_id == call_id), None)
-
-    def has_calls(self, *states: CallState) -> bool:
-        return any(call.state in states for call in self.calls)
 
     def refuse_askers(self, error: ErrorInfo) -> list[Effect]:
         """Nobody gets the task id or the outcome any more."""

@@ -22,6 +22,7 @@ from actors.events import (
     SessionStatusChanged,
     TaskFinished,
     TaskOutcome,
+    ToolCallsCompleted,
     ToolCallsUpdated,
     ToolOutput,
 )
@@ -183,8 +184,8 @@ class SessionViewModel:
             case AnswerStreamed(parts, message_id):
                 self._grow(message_id, parts)
                 return
-            case ToolOutput():
-                return  # not stored, so that no snapshot has it
+            case ToolOutput() | ToolCallsCompleted():
+                return  # the one is not stored, so that no snapshot has it; the other says nothing new
             case MessageAdded(message) | MessageChanged(message) | MessageEdited(message):
                 self._put(message)
             case MessagesDeleted(message_ids):

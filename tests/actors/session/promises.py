@@ -69,10 +69,12 @@ def check_tool(
     assert task.task_id == task_id
     (record,) = [record for record in task.calls if record.call == call]
     assert record.state is CallState.EXECUTING, "run before the store knew"
-    mode = turn.executor.approval_mode
-    assert mode is not ApprovalMode.DENY
+    policy = state.tool_policy(turn)
+    assert len([one for one in task.calls if one.state is CallState.EXECUTING]) <= policy.max_parallel
     tool = state.environment.tools.get_tool(call.name)
     assert tool is not None
+    mode = policy.mode_of(tool)
+    assert mode is not ApprovalMode.DENY
     if mode is ApprovalMode.ALWAYS_ASK or (mode is ApprovalMode.DEFAULT and tool.needs_confirmation):
         assert record.approval is Approval.APPROVED
         assert call.call_id in approved

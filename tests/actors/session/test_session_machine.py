@@ -175,8 +175,7 @@ class SessionMachine(SurroundedSession):
 
     @rule(data=st.data(), outcome=st.sampled_from(ConfirmationOutcome))
     def confirm(self, data: st.DataObject, outcome: ConfirmationOutcome) -> None:
-        turn = self.world.state.turn
-        call_ids = [] if turn is None else [call.call.call_id for call in turn.calls]
+        call_ids = [call.call.call_id for call in self.world.state.scheduler.calls]
         call_id = data.draw(st.sampled_from([*call_ids, *call_ids, "call_0", "unknown"]))
         self.world.ask(ConfirmToolCall(call_id=call_id, outcome=outcome))
 
@@ -210,10 +209,9 @@ class SessionMachine(SurroundedSession):
 
     def finish_what_waits(self) -> None:
         for _ in range(50):
-            turn = self.world.state.turn
             waiting = [
                 call.call.call_id
-                for call in (() if turn is None else turn.calls)
+                for call in self.world.state.scheduler.calls
                 if call.state is CallState.AWAITING_APPROVAL
             ]
             if not waiting:

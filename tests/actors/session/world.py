@@ -43,11 +43,13 @@ from actors.session.effects import (
     Answered,
     CallModel,
     CancelTask,
+    CancelTools,
     Effect,
     Load,
     Now,
     Persist,
     Publish,
+    ReadImages,
     RefuseAll,
     Refused,
     RunTool,
@@ -56,10 +58,12 @@ from actors.session.effects import (
 )
 from actors.session.protocol import (
     AdmissionReport,
+    CallsStopped,
     ConfirmToolCall,
     CreateSession,
     Cursor,
     Handover,
+    ImagesRead,
     Inheritance,
     NewSession,
     OutputArrived,
@@ -97,7 +101,7 @@ ToRegistry: TypeAlias = (
     RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | SubscriberRefused | AdmissionReport
 )
 FromRegistry: TypeAlias = SlotNotice | PrepareRelease | ReportAdmission | SetActive
-FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded
+FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded | ImagesRead | CallsStopped
 
 
 class World:
@@ -143,6 +147,7 @@ class World:
         self.from_registry: deque[FromRegistry] = deque()
         self.from_call: deque[FromTurn] = deque()
         self.running_call: str | None = None
+        self.stopping = 0
         self.running_tools: dict[str, str] = {}
         self.leaving = False
         self.passivated = False
@@ -322,6 +327,8 @@ class World:
         if isinstance(message, PartsArrived) and turn is not None and turn.phase is Phase.RUNNING:
             text = "".join(part.text for part in message.parts if isinstance(part, TextPart))
             self.heard[message.task_id] += text
+        if isinstance(message, CallsStopped) and message.number == self.stopping:
+            self.stopping = 0
         return self._hear(self.from_call)
 
     def run_to_rest(self) -> None:
@@ -403,9 +410,17 @@ class World:
                     assert key not in self.tool_runs, "a tool call is run at most once"
                     self.tool_runs.add(key)
                     self.running_tools[call.call_id] = task_id
-                case CancelTask():
+                case ReadImages(task_id, images):
+                    texts = tuple((message_id, ("read",) * len(shown)) for message_id, shown in images)
+                    self.from_call.append(ImagesRead(task_id, texts))
+                case CancelTools(_, call_ids):
+                    for call_id in call_ids:
+                        self.running_tools.pop(call_id, None)
+                case CancelTask(number):
                     self.running_call = None
                     self.running_tools.clear()
+                    self.stopping = number
+                    self.from_call.append(CallsStopped(number))
                 case Publish(event, subscribers):
                     self._check_event(event)
                     for name in subscribers:
@@ -447,6 +462,8 @@ class World:
     def _tell_registry(self, message: ToRegistry) -> None:
         says_it_again = isinstance(message, AdmissionReport | Passivate)
         assert not self.passivated or says_it_again, "it spoke after its goodbye"
+        if isinstance(message, RequestSlot | ReturnSlot | Passivate):
+            assert not self.stopping, "what was stopped is still at work"
         match message:
             case RequestSlot(_, task_id):
                 assert task_id not in self.outcomes, "a slot for a task that has finished"

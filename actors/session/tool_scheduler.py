@@ -1,0 +1,263 @@
+"""The tool calls of a session: which may run, which wait for a person or for room, which are over.
+
+`validating -> scheduled | awaiting_approval -> executing -> success | error | cancelled`. A call is
+validated in the step that takes it, so that nobody ever sees it in its first state. No I/O: who owns the
+scheduler makes durable what it says, and runs what it has begun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from actors.conversation import Approval, ToolCall, ToolStatus
+from actors.records import ApprovalMode, CallRecord, CallState, ConfirmationOutcome, WorkMode
+from actors.session.effects import Now
+from actors.tools import Tool, ToolRegistry
+from actors.tools.arguments import wrong_arguments
+
+__all__ = ["FINAL_CALLS", "ToolPolicy", "ToolScheduler", "call_digest"]
+
+FINAL_CALLS = frozenset({CallState.SUCCESS, CallState.ERROR, CallState.CANCELLED})
+
+_MOST_IDENTICAL_CALLS = 5
+"""So often a turn may make one and the same call; models that go on are caught in a loop."""
+
+_ENDINGS = {
+    ToolStatus.SUCCEEDED: CallState.SUCCESS,
+    ToolStatus.FAILED: CallState.ERROR,
+    ToolStatus.CANCELLED: CallState.CANCELLED,
+    ToolStatus.UNKNOWN: CallState.ERROR,
+}
+_ASKS = frozenset({ApprovalMode.DEFAULT, ApprovalMode.ALWAYS_ASK})
+
+
+class ToolPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session allows its tools, for one turn; see the fields of `SessionRecord`.
+
+    `names` are the tools that the one who answers may use, None: all.
+    """
+
+    mode: ApprovalMode
+    tool_modes: dict[str, ApprovalMode] = {}
+    all_approved: bool = False
+    work_mode: WorkMode = WorkMode.ACT
+    max_parallel: int = 10
+    names: tuple[str, ...] | None = None
+
+    def mode_of(self, tool: Tool) -> ApprovalMode:
+        mode = self.tool_modes.get(tool.name, self.mode)
+        return ApprovalMode.AUTO if self.all_approved and mode in _ASKS else mode
+
+    def offers(self, tool: Tool) -> bool:
+        """Whether the model is told of this tool."""
+        return (
+            (self.names is None or tool.name in self.names)
+            and (self.work_mode is WorkMode.ACT or tool.read_only)
+            and self.mode_of(tool) is not ApprovalMode.DENY
+        )
+
+
+def call_digest(call: ToolCall) -> str:
+    """What a person approves: this tool with these arguments, to the letter."""
+    return hashlib.sha256(f"{call.name}\0{call.arguments}".encode()).hexdigest()[:32]
+
+
+class ToolScheduler:
+    """The calls of one answer at a time, in the model's order. Made with its session, and its own."""
+
+    __slots__ = ("_begun", "_made", "_tools", "calls")
+
+    def __init__(self, tools: ToolRegistry) -> None:
+        self._tools = tools
+        self.calls: tuple[CallRecord, ...] = ()
+        self._begun: set[str] = set()
+        self._made: Counter[str] = Counter()
+
+    def available(self, policy: ToolPolicy) -> tuple[Tool, ...]:
+        """The tools that the model is told of, in an order that stays."""
+        return tuple(tool for tool in self._tools if policy.offers(tool))
+
+    def begin_turn(self) -> None:
+        """Forget what the last turn called."""
+        self.calls = ()
+        self._begun.clear()
+        self._made.clear()
+
+    def restore(self, calls: tuple[CallRecord, ...]) -> None:
+        """Take the calls of a turn that waits, as the store has them."""
+        self.begin_turn()
+        self.calls = calls
+
+    def execute(self, calls: Iterable[ToolCall], policy: ToolPolicy, now: Now) -> None:
+        """Take the calls of an answer: each is scheduled, waits for a person, or is over."""
+        self._begun.clear()
+        self.calls = tuple(self._validated(call, policy, now) for call in calls)
+        self._schedule(policy, now)
+
+    def confirm(
+        self, call_id: str, outcome: ConfirmationOutcome, policy: ToolPolicy, now: Now, *, begin: bool
+    ) -> None:
+        """A person has decided of a call that waits; with `begin` what may run now is begun.
+
+        `policy` is the one after the decision: other calls that need none any more are let go with it.
+        """
+        for call in self.calls:
+            if call.state is not CallState.AWAITING_APPROVAL:
+                continue
+            if call.call.call_id == call_id:
+                self._change(_decided(call, outcome, now))
+            elif outcome in (ConfirmationOutcome.ALWAYS_TOOL, ConfirmationOutcome.ALWAYS_SESSION):
+                tool = self._tools.get_tool(call.call.name)
+                if tool is not None and policy.mode_of(tool) is ApprovalMode.AUTO:
+                    self._change(_decided(call, ConfirmationOutcome.APPROVED, now))
+        if begin:
+            self._schedule(policy, now)
+
+    def go_on(self, policy: ToolPolicy, now: Now) -> None:
+        """There is room again: begin what may run now."""
+        self._schedule(policy, now)
+
+    def ended(self, call_id: str, status: ToolStatus, output: str, policy: ToolPolicy, now: Now) -> bool:
+        """A call that was begun is over. False: it was over before, and this is not wanted."""
+        call = self.find(call_id)
+        if call is None or call.state is not CallState.EXECUTING:
+            return False
+        self._change(msgspec.structs.replace(call, state=_ENDINGS[status], output=output, ended_at=now.at))
+        self._schedule(policy, now)
+        return True
+
+    def cancel(
+        self, call_ids: Collection[str] | None, policy: ToolPolicy, output: str, now: Now
+    ) -> tuple[str, ...]:
+        """End what is not over, of these or of all calls; the ids of those that this was said of."""
+        stopped = [
+            call
+            for call in self.calls
+            if call.state not in FINAL_CALLS and (call_ids is None or call.call.call_id in call_ids)
+        ]
+        for call in stopped:
+            self._change(
+                msgspec.structs.replace(call, state=CallState.CANCELLED, output=output, ended_at=now.at)
+            )
+        if call_ids is not None:
+            self._schedule(policy, now)
+        return tuple(call.call.call_id for call in stopped)
+
+    def take_begun(self, durable: Iterable[CallRecord]) -> tuple[ToolCall, ...]:
+        """Of the calls that the store knows as begun, those that are to run now: each is given once."""
+        begun = [
+            call.call
+            for call in durable
+            if call.state is CallState.EXECUTING
+            and call.call.call_id not in self._begun
+            and self._is_executing(call.call.call_id)
+        ]
+        self._begun.update(call.call_id for call in begun)
+        return tuple(begun)
+
+    def take_results(self) -> tuple[CallRecord, ...]:
+        """All calls, which are over, in the model's order; the scheduler is empty then."""
+        calls, self.calls = self.calls, ()
+        self._begun.clear()
+        return calls
+
+    def find(self, call_id: str) -> CallRecord | None:
+        return next((call for call in self.calls if call.call.call_id == call_id), None)
+
+    def has(self, *states: CallState) -> bool:
+        return any(call.state in states for call in self.calls)
+
+    def _is_executing(self, call_id: str) -> bool:
+        call = self.find(call_id)
+        return call is not None and call.state is CallState.EXECUTING
+
+    # -- one call --
+
+    def _validated(self, call: ToolCall, policy: ToolPolicy, now: Now) -> CallRecord:
+        digest = call_digest(call)
+        self._made[digest] += 1
+        tool = self._tools.get_tool(call.name)
+        refusal = self._refusal(call, tool, policy, self._made[digest])
+        if refusal or tool is None:
+            return CallRecord(
+                call=call, digest=digest, state=CallState.ERROR, output=refusal, ended_at=now.at
+            )
+        match policy.mode_of(tool):
+            case ApprovalMode.DENY:
+                return CallRecord(
+                    call=call,
+                    digest=digest,
+                    state=CallState.CANCELLED,
+                    approval=Approval.DENIED,
+                    output="This tool may not be run in this session.",
+                    ended_at=now.at,
+                )
+            case ApprovalMode.DEFAULT if not tool.needs_confirmation:
+                state = CallState.SCHEDULED
+            case ApprovalMode.AUTO:
+                state = CallState.SCHEDULED
+            case ApprovalMode.DEFAULT | ApprovalMode.ALWAYS_ASK:
+                state = CallState.AWAITING_APPROVAL
+        return CallRecord(call=call, digest=digest, state=state)
+
+    def _refusal(self, call: ToolCall, tool: Tool | None, policy: ToolPolicy, times: int) -> str:
+        """Why a call cannot be run, for the model; empty if it can."""
+        if tool is None or not (policy.names is None or tool.name in policy.names):
+            known = ", ".join(tool.name for tool in self.available(policy)) or "none"
+            return f"There is no tool {call.name!r}; known are: {known}."
+        if policy.work_mode is WorkMode.PLAN and not tool.read_only:
+            return f"{call.name} changes things, and this is plan mode: say what you would do with it."
+        if times > _MOST_IDENTICAL_CALLS:
+            return (
+                f"You have made this call {times - 1} times with the same arguments, and it was not run "
+                f"again: use what it gave, or do something else."
+            )
+        return wrong_arguments(tool, call.arguments)
+
+    def _schedule(self, policy: ToolPolicy, now: Now) -> None:
+        """Begin what is scheduled while there is room, in order, one of a group at a time."""
+        running = [call for call in self.calls if call.state is CallState.EXECUTING]
+        room = policy.max_parallel - len(running)
+        groups = {self._group_of(call) for call in running}
+        for call in self.calls:
+            if call.state is not CallState.SCHEDULED:
+                continue
+            group = self._group_of(call)
+            if room <= 0 or (group and group in groups):
+                continue
+            begun = _begun(call, now)
+            self._change(begun)
+            if begun.state is CallState.EXECUTING:
+                groups.add(group)
+                room -= 1
+
+    def _group_of(self, call: CallRecord) -> str:
+        tool = self._tools.get_tool(call.call.name)
+        return "" if tool is None else tool.group
+
+    def _change(self, changed: CallRecord) -> None:
+        call_id = changed.call.call_id
+        self.calls = tuple(changed if call.call.call_id == call_id else call for call in self.calls)
+
+
+def _begun(call: CallRecord, now: Now) -> CallRecord:
+    if call.digest != call_digest(call.call):
+        output = "This is not the call that was approved: it was changed since, and was not run."
+        return msgspec.structs.replace(call, state=CallState.ERROR, output=output, ended_at=now.at)
+    return msgspec.structs.replace(call, state=CallState.EXECUTING, started_at=now.at)
+
+
+def _decided(call: CallRecord, outcome: ConfirmationOutcome, now: Now) -> CallRecord:
+    if outcome is ConfirmationOutcome.DENIED:
+        return msgspec.structs.replace(
+            call,
+            state=CallState.CANCELLED,
+            approval=Approval.DENIED,
+            output="A person has denied this call.",
+            ended_at=now.at,
+        )
+    return msgspec.structs.replace(call, state=CallState.SCHEDULED, approval=Approval.APPROVED)

@@ -1,0 +1,89 @@
+"""The child tasks of a session's turn: its model call, its tools, the images that are read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import trio
+
+from actors.session.protocol import CallsStopped
+from runtime import ChildTask, get_logger
+
+__all__ = ["TurnTasks"]
+
+_log = get_logger("session")
+
+_GRACE_SECONDS = 5.0
+"""What ignores its cancellation for longer is not waited for: others may have the slot."""
+
+
+class TurnTasks:
+    """Starts them, stops them, and tells the session when what it has stopped has ended.
+
+    `spawn` starts a child task of the session's actor, `tell` puts a message into its mailbox. Belongs to
+    the actor's thread.
+    """
+
+    __slots__ = ("_grace", "_number", "_running", "_spawn", "_stopped", "_tell")
+
+    def __init__(self, spawn: Callable[..., ChildTask], tell: Callable[[CallsStopped], None]) -> None:
+        self._spawn = spawn
+        self._tell = tell
+        self._running: dict[tuple[str, str], ChildTask] = {}
+        self._stopped: set[object] = set()
+        self._number = 0
+        self._grace: ChildTask | None = None
+
+    def start(
+        self, task_id: str, name: str, function: Callable[..., Awaitable[object]], *args: Any
+    ) -> None:
+        """Run `function(*args)` as that child of the turn, a call id or what it is."""
+        key = (task_id, name)
+        self._running[key] = self._spawn(self._run, key, function, args)
+
+    async def _run(
+        self, key: tuple[str, str], function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+    ) -> None:
+        child = self._running[key]
+        try:
+            await function(*args)
+        finally:
+            if self._running.get(key) is child:
+                del self._running[key]
+            self._over(child)
+
+    def cancel(self, task_id: str, names: Iterable[str]) -> None:
+        for name in names:
+            child = self._running.get((task_id, name))
+            if child is not None:
+                child.cancel()
+
+    def stop(self, number: int) -> None:
+        """Cancel all of them. `CallsStopped(number)` follows when they have ended, or after a grace."""
+        self._number = number
+        running, self._running = self._running, {}
+        self._stopped.update(running.values())
+        for child in running.values():
+            child.cancel()
+        if not self._stopped:
+            self._tell(CallsStopped(number))
+        elif self._grace is None:
+            self._grace = self._spawn(self._wait)
+
+    def _over(self, child: ChildTask) -> None:
+        if child not in self._stopped:
+            return
+        self._stopped.remove(child)
+        if not self._stopped:
+            if self._grace is not None:
+                self._grace.cancel()
+                self._grace = None
+            self._tell(CallsStopped(self._number))
+
+    async def _wait(self) -> None:
+        await trio.sleep(_GRACE_SECONDS)
+        self._grace = None
+        _log.warning("stopped calls do not end", count=len(self._stopped), seconds=_GRACE_SECONDS)
+        self._stopped.clear()
+        self._tell(CallsStopped(self._number))
