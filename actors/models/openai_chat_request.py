@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, assert_never
 
@@ -19,7 +18,10 @@ from actors.conversation import (
     ToolCallRequest,
     ToolResult,
 )
+from actors.model_settings import ModelSettings
 from actors.models.base import ModelRequest, ToolDefinition
+from actors.models.request_body import encode_body
+from actors.models.spoken import data_url, is_plain, said
 
 __all__ = ["MaxTokensField", "encode_request"]
 
@@ -47,9 +49,18 @@ class _ImagePart(msgspec.Struct):
     type: str = "image_url"
 
 
+class _TextPart(msgspec.Struct):
+    text: str
+    type: str = "text"
+
+
+_Content: TypeAlias = str | list[_TextPart | _ImagePart]
+
+
 class _Message(msgspec.Struct, omit_defaults=True):
     role: str
-    content: str | list[_ImagePart] | msgspec.UnsetType | None = msgspec.UNSET
+    content: _Content | msgspec.UnsetType | None = msgspec.UNSET
+    reasoning_content: str | None = None
     tool_calls: list[_ToolCall] | None = None
     tool_call_id: str | None = None
 
@@ -78,84 +89,92 @@ class _Body(msgspec.Struct, omit_defaults=True):
     temperature: float | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-
-
-_encoder = msgspec.json.Encoder()
+    prompt_cache_key: str | None = None
 
 
 def encode_request(
-    model: str, request: ModelRequest, *, ask_for_usage: bool, max_tokens_field: MaxTokensField
+    model: str,
+    request: ModelRequest,
+    settings: ModelSettings,
+    *,
+    name: str,
+    ask_for_usage: bool,
+    max_tokens_field: MaxTokensField,
+    cache_by_conversation: bool,
+    return_thoughts: bool,
 ) -> bytes:
-    """The JSON body. Thoughts are not sent back; an assistant's empty text is left out."""
+    """The JSON body; an assistant's empty text is left out.
+
+    With `return_thoughts`, thoughts of the model called `name` go back with the tool calls that they led to,
+    and no others.
+    """
+    messages = [_Message("system", request.system_prompt)] if request.system_prompt else []
+    messages += _conversation(request.messages, name if return_thoughts else None)
     body = _Body(
         model=model,
-        messages=_messages(request),
+        messages=messages,
         stream=True,
         stream_options=_StreamOptions() if ask_for_usage else None,
         tools=[_tool(tool) for tool in request.tools] or None,
-        temperature=request.settings.temperature,
+        temperature=settings.temperature,
+        prompt_cache_key=(request.conversation_id or None) if cache_by_conversation else None,
     )
     if max_tokens_field == "max_tokens":
-        body.max_tokens = request.settings.max_output_tokens
+        body.max_tokens = settings.max_output_tokens
     else:
-        body.max_completion_tokens = request.settings.max_output_tokens
-    return _encoder.encode(body)
+        body.max_completion_tokens = settings.max_output_tokens
+    return encode_body(body, settings.options)
 
 
-def _messages(request: ModelRequest) -> list[_Message]:
-    messages = [_Message("system", request.system_prompt)] if request.system_prompt else []
-    messages += _conversation(request.messages)
-    return messages
-
-
-def _conversation(branch: Iterable[Message]) -> list[_Message]:
+def _conversation(branch: Iterable[Message], thinker: str | None) -> list[_Message]:
     written: list[_Message] = []
-    said: _Message | None = None  # the assistant's text that calls directly after it belong to
+    entry: _Message | None = None  # the assistant's text that calls directly after it belong to
+    thought = ""
     for message in branch:
-        match message.content:
-            case Text(text, _, attachments):
-                files = [_file(attachment.file_name, attachment.content) for attachment in attachments]
-                entry = _Message(message.role.value, "\n\n".join([text, *files]) if files else text)
-                if message.role is not Role.ASSISTANT:
-                    said = None
-                elif text:
-                    said = entry
-                else:
-                    continue
-                written.append(entry)
+        content = message.content
+        match content:
+            case Text(text) if message.role is Role.ASSISTANT:
+                thought = content.thought if thinker is not None and message.model == thinker else ""
+                if text:
+                    entry = _Message("assistant", _content(content))
+                    written.append(entry)
             case ToolCallRequest(calls):
-                if said is None:
-                    said = _Message("assistant", None)
-                    written.append(said)
-                said.tool_calls = [_tool_call(call.call_id, call.name, call.arguments) for call in calls]
-                said = None
+                if entry is None:
+                    entry = _Message("assistant", None)
+                    written.append(entry)
+                entry.tool_calls = [_tool_call(call.call_id, call.name, call.arguments) for call in calls]
+                entry.reasoning_content = thought or None
+                entry, thought = None, ""
             case ToolResult():
-                said = None
-                written.append(
-                    _Message("tool", message.content.output, tool_call_id=message.content.call_id)
-                )
-            case Image():
-                said = None
-                written.append(_image(message.content))
-            case FileReference(path, _, content):
-                said = None
-                written.append(_Message("user", _file(path, content)))
+                entry, thought = None, ""
+                written.append(_Message("tool", content.output, tool_call_id=content.call_id))
+            case Text():
+                entry, thought = None, ""
+                written.append(_Message(message.role.value, _content(content)))
+            case Image() | FileReference():
+                entry, thought = None, ""
+                written.append(_Message("user", _content(content)))
             case SystemControl() | Processing():
                 pass
             case _:
-                assert_never(message.content)
+                assert_never(content)
     return written
 
 
-def _image(image: Image) -> _Message:
-    if image.text:
-        return _Message("user", _file(image.file_name or "image", image.text))
-    data = base64.b64encode(image.data).decode()
-    return _Message("user", [_ImagePart(_ImageUrl(f"data:{image.media_type};base64,{data}"))])
-
-
-def _file(name: str, content: str) -> str:
-    return f'<file name="{name}">\n{content}\n</file>'
+def _content(content: Text | Image | FileReference) -> _Content:
+    if isinstance(content, Text) and is_plain(content):
+        return content.text
+    pieces = said(content)
+    match pieces:
+        case []:
+            return ""
+        case [str(text)]:
+            return text
+        case _:
+            return [
+                _TextPart(piece) if isinstance(piece, str) else _ImagePart(_ImageUrl(data_url(piece)))
+                for piece in pieces
+            ]
 
 
 def _tool(tool: ToolDefinition) -> _Tool:

@@ -25,6 +25,7 @@ from actors.conversation import (
     Usage,
 )
 from actors.errors import EngineError, ErrorCode
+from actors.model_settings import ModelSettings
 from actors.models import HttpPool, ModelRequest, OpenAIChatModel
 from tests.actors.models.stream_samples import answer_of, chunk, message, question, said, sse
 from tests.actors.models.tiny_server import END, EVENT_STREAM, http_chunk, tiny_server
@@ -82,7 +83,9 @@ async def test_a_plain_question_is_sent_with_nothing_but_what_is_set() -> None:
 
 
 async def test_settings_and_the_system_prompt_are_sent() -> None:
-    body = await body_sent(question(system_prompt="Be brief.", temperature=0.0, max_output_tokens=9))
+    body = await body_sent(
+        question(system_prompt="Be brief.", settings=ModelSettings(temperature=0.0, max_output_tokens=9))
+    )
 
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
     assert (body["temperature"], body["max_tokens"]) == (0.0, 9)
@@ -90,7 +93,9 @@ async def test_settings_and_the_system_prompt_are_sent() -> None:
 
 async def test_a_server_can_be_spared_the_fields_that_it_refuses() -> None:
     body = await body_sent(
-        question(max_output_tokens=9), ask_for_usage=False, max_tokens_field="max_completion_tokens"
+        question(settings=ModelSettings(max_output_tokens=9)),
+        ask_for_usage=False,
+        max_tokens_field="max_completion_tokens",
     )
 
     assert "stream_options" not in body
