@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import msgspec
 
+from actors.connections import Connection
 from actors.errors import EngineError, ErrorCode
-from actors.models.base import LanguageModel
-from actors.models.http import HttpPool
-from actors.models.providers import PROVIDERS, language_model
+from actors.models.provider_registry import ProviderSettings
+from actors.models.providers import PROVIDERS, SCRIPTED
 
-__all__ = ["EngineSettings", "api_keys_from_environment"]
+__all__ = ["EngineSettings", "key_environment"]
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +20,12 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     - `store`: path of the SQLite file; None keeps everything in memory.
     - `model`: `provider:model` of sessions that name none. The default answers offline.
-    - `base_url`, `wire`: replace what is known of the provider.
-    - `api_keys`: by provider name.
+    - `base_url`, `wire`: replace what is known of the providers.
+    - `api_keys`: by provider name. One that is not here is looked up in the environment, under its usual
+      variable, or that of the connection, whenever connections are read.
+    - `separator`, `fallback`: how models are named, and the connection that is asked for what no other one
+      has; see `ProviderSettings`.
+    - `catalog`: path of the JSON file with agents, connections and MCP servers; None keeps them in memory.
     - `max_concurrent`: how many turns run at once; `max_queue_size`: how many more may wait for a slot.
     - `max_loaded`: beyond it the session that was used longest ago is unloaded. Those with a turn never
       are: the number is exceeded while so many are in use.
@@ -41,6 +45,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     wire: str = ""
     api_keys: Mapping[str, str] = {}
+    separator: str = ":"
+    fallback: str = ""
+    catalog: str | None = None
     max_concurrent: int = 3
     max_queue_size: int = 10
     max_loaded: int = 10
@@ -72,18 +79,27 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
                 f"cleanup_interval_seconds must be more than 0, not {self.cleanup_interval_seconds}",
             )
 
-    def model_for(self, name: str, http: HttpPool) -> LanguageModel:
-        """The model `provider:model` at the endpoint, and with the key, that these settings name.
+    def providers(self, connections: Mapping[str, Connection]) -> ProviderSettings:
+        """Every known provider is a connection under its name; those that are given come in their place.
 
         Raises:
-            EngineError: as `language_model` does.
+            EngineError: `INVALID_ARGUMENT`, if the engine's own model answers in this process, and yet a
+                base URL or a wire is named.
         """
-        return language_model(
-            name,
-            http=http,
-            base_url=self.base_url,
-            api_key=self.api_keys.get(name.partition(":")[0], ""),
-            wire=self.wire,
+        own = self.model.partition(self.separator)[0] if self.separator else ""
+        if own == SCRIPTED and (self.base_url or self.wire):
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{self.model} answers in this process: leave out the base URL and the wire",
+            )
+        known = {
+            name: Connection(connection_id=name, base_url=self.base_url, wire=self.wire)
+            # What is wrong with all of them is told of the one that is meant.
+            for name in sorted(PROVIDERS, key=lambda name: name != own)
+        }
+        known[SCRIPTED] = Connection(connection_id=SCRIPTED)
+        return ProviderSettings(
+            connections={**known, **connections}, separator=self.separator, fallback=self.fallback
         )
 
     def __repr__(self) -> str:
@@ -95,14 +111,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         return f"EngineSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def api_keys_from_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The API keys of the known providers, by provider name, as far as their usual variables are set.
-
-    None is the environment of this process; as a default in the signature it would show in `help`.
-    """
-    environment = os.environ if environment is None else environment
-    return {
-        name: environment[provider.key_variable]
-        for name, provider in PROVIDERS.items()
-        if provider.key_variable and environment.get(provider.key_variable)
+def key_environment(settings: EngineSettings) -> Mapping[str, str]:
+    """Where the keys of connections are looked up by their variables: the settings' own come first."""
+    own = {
+        PROVIDERS[name].key_variable: key
+        for name, key in settings.api_keys.items()
+        if key and name in PROVIDERS and PROVIDERS[name].key_variable
     }
+    return {**os.environ, **own}

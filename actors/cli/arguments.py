@@ -6,7 +6,8 @@ import argparse
 from typing import Protocol
 
 from actors.cli.logs import configure_logging
-from actors.settings import EngineSettings, api_keys_from_environment
+from actors.models import WIRES
+from actors.settings import EngineSettings
 
 __all__ = [
     "DEFAULT_STORE",
@@ -47,7 +48,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, without: str) -> None:
     parser.add_argument(
         "--base-url", default="", metavar="URL", help="of the endpoint, in place of the provider's"
     )
-    parser.add_argument("--wire", default="", help="wire format of the endpoint (openai-chat)")
+    parser.add_argument("--wire", default="", help=f"wire format of the endpoint ({', '.join(WIRES)})")
 
 
 def positive(text: str) -> int:
@@ -81,13 +82,12 @@ def add_logging_options(parser: argparse.ArgumentParser) -> None:
 def engine_settings(
     arguments: argparse.Namespace, *, store: str | None, default_model: str, max_concurrent: int = 3
 ) -> EngineSettings:
-    """Switch the log on as asked, and make settings of the shared options and the environment's keys."""
+    """Switch the log on as asked, and make settings of the shared options."""
     configure_logging(verbosity=arguments.verbose, log_format=arguments.log_format)
     return EngineSettings(
         store=store,
         model=arguments.model or default_model,
         base_url=arguments.base_url,
         wire=arguments.wire,
-        api_keys=api_keys_from_environment(),
         max_concurrent=max_concurrent,
     )

@@ -21,6 +21,7 @@ from actors.engine.face import Engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
+from actors.models.provider_registry import build_provider_registry
 from actors.persistence.actor import PersistenceActor
 from actors.registry.actor import RegistryActor
 from actors.registry.ledger import Ledger
@@ -28,7 +29,7 @@ from actors.registry.protocol import REGISTRY_NAME
 from actors.session.actor import SessionActor
 from actors.session.protocol import Inheritance, session_name
 from actors.session.state import SessionEnvironment
-from actors.settings import EngineSettings
+from actors.settings import EngineSettings, key_environment
 from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
@@ -117,7 +118,10 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engine, None]:
     settings = parts.settings
     async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
-        find_model = _mapped(parts.model_for) if parts.model_for else _models_of(settings, http)
+        models = await build_provider_registry(
+            settings.providers({}), http, environment=key_environment(settings)
+        )
+        find_model = _mapped(parts.model_for) if parts.model_for else models.language_model
         if parts.model_for is None:
             find_model(settings.model)  # a wrong one is told before there is a store for it
         store = await _open_store(settings, parts.ids) if parts.store is None else parts.store
@@ -226,17 +230,6 @@ async def _open_store(settings: EngineSettings, ids: Callable[[], str]) -> Store
     if not settings.project_roots:
         return main
     return FileFirstStore(main, ChatFileStore(settings.project_roots, new_id=ids))
-
-
-def _models_of(settings: EngineSettings, http: HttpPool) -> ModelFor:
-    models: dict[str, LanguageModel] = {}
-
-    def model_for(name: str) -> LanguageModel:
-        if name not in models:
-            models[name] = settings.model_for(name, http)
-        return models[name]
-
-    return model_for
 
 
 class EngineThread:

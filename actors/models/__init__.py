@@ -2,11 +2,19 @@
 
 from actors.models.base import Emit, LanguageModel, ModelRequest
 from actors.models.http import HttpPool
+from actors.models.model_config import ModelConfig, parse_model_config
 from actors.models.openai_chat import OpenAIChatModel
 from actors.models.openai_chat_parser import OpenAIChatParser
-from actors.models.providers import PROVIDERS, WIRES, Provider, language_model
+from actors.models.provider_registry import (
+    ProviderRegistry,
+    ProviderSettings,
+    build_provider_registry,
+    validate_model_availability,
+)
+from actors.models.providers import PROVIDERS, Provider
 from actors.models.scripted import Delay, Fail, Gate, Hang, Say, Script, ScriptedModel, Step, echo, say
 from actors.models.traffic import TrafficStatistics
+from actors.models.wires import WIRES
 
 __all__ = [
     "PROVIDERS",
@@ -18,16 +26,21 @@ __all__ = [
     "Hang",
     "HttpPool",
     "LanguageModel",
+    "ModelConfig",
     "ModelRequest",
     "OpenAIChatModel",
     "OpenAIChatParser",
     "Provider",
+    "ProviderRegistry",
+    "ProviderSettings",
     "Say",
     "Script",
     "ScriptedModel",
     "Step",
     "TrafficStatistics",
+    "build_provider_registry",
     "echo",
-    "language_model",
+    "parse_model_config",
     "say",
+    "validate_model_availability",
 ]

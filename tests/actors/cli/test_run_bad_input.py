@@ -106,7 +106,7 @@ async def test_empty_prompts(folder: Path) -> None:
             "argument --model: 'openai' is not of the form PROVIDER:MODEL, such as ollama:qwen3:8b",
         ),
         (("--model", "openai:x"), "openai needs an API key; set OPENAI_API_KEY, or give the base URL"),
-        (("--model", "openai:x", "--wire", "smoke"), "there is no wire 'smoke'; known are openai-chat"),
+        (("--model", "openai:x", "--wire", "smoke"), "there is no wire 'smoke'; known are "),
         (("--base-url", "localhost:8000"), "the base URL 'localhost:8000' is not valid: "),
         (("--base-url", "http://"), "the base URL 'http://' is not valid: "),
         (

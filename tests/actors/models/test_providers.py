@@ -1,21 +1,62 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import httpx
+import msgspec
 import pytest
 
+from actors.connections import Connection
 from actors.conversation import Part
 from actors.errors import EngineError, ErrorCode
-from actors.models import PROVIDERS, HttpPool, OpenAIChatModel, ScriptedModel, language_model
+from actors.model_settings import ModelSettings
+from actors.models import (
+    PROVIDERS,
+    WIRES,
+    HttpPool,
+    LanguageModel,
+    OpenAIChatModel,
+    ScriptedModel,
+    build_provider_registry,
+)
+from actors.settings import EngineSettings
 from tests.actors.models.stream_samples import answer_of, question, said, sse
 
 
-async def refusal(spec: str, *, base_url: str = "", wire: str = "", api_key: str = "") -> EngineError:
-    async with HttpPool() as http:
-        with pytest.raises(EngineError) as caught:
-            language_model(spec, http=http, base_url=base_url, wire=wire, api_key=api_key)
+async def model_of(
+    spec: str,
+    *,
+    base_url: str = "",
+    wire: str = "",
+    environment: Mapping[str, str] | None = None,
+    http: HttpPool | None = None,
+) -> LanguageModel:
+    """As an engine with these settings finds it."""
+    settings = EngineSettings(model=spec, base_url=base_url, wire=wire)
+    async with HttpPool() as unused:
+        registry = await build_provider_registry(
+            settings.providers({}), http or unused, environment=environment or {}
+        )
+        return registry.language_model(spec)
+
+
+async def refusal(
+    spec: str, *, base_url: str = "", wire: str = "", environment: Mapping[str, str] | None = None
+) -> EngineError:
+    with pytest.raises(EngineError) as caught:
+        await model_of(spec, base_url=base_url, wire=wire, environment=environment)
     return caught.value
+
+
+def answering(bodies: list[bytes]) -> httpx.MockTransport:
+    def respond(request: httpx.Request) -> httpx.Response:
+        bodies.append(request.content)
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream"}, content=sse([said("x", "stop")])
+        )
+
+    return httpx.MockTransport(respond)
 
 
 @pytest.mark.parametrize(
@@ -27,25 +68,19 @@ async def refusal(spec: str, *, base_url: str = "", wire: str = "", api_key: str
     ],
 )
 async def test_only_the_first_colon_separates(spec: str, model: str) -> None:
-    asked: list[str] = []
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        asked.append(json.loads(request.content)["model"])
-        return httpx.Response(
-            200, headers={"content-type": "text/event-stream"}, content=sse([said("x", "stop")])
-        )
-
-    async with HttpPool(transport=httpx.MockTransport(respond)) as http:
-        built = language_model(spec, http=http)
+    bodies: list[bytes] = []
+    async with HttpPool(transport=answering(bodies)) as http:
+        built = await model_of(spec, http=http)
         await built.stream(question(), lambda _: None)
 
-    assert (built.name, asked) == (spec, [model])
+    assert (built.name, [json.loads(body)["model"] for body in bodies]) == (spec, [model])
 
 
-@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+@pytest.mark.parametrize(
+    "provider", [name for name, provider in PROVIDERS.items() if provider.wire == "openai-chat"]
+)
 async def test_every_known_provider_gives_a_model_at_its_base_url(provider: str) -> None:
-    async with HttpPool() as http:
-        model = language_model(f"{provider}:m", http=http, api_key="sk-1")
+    model = await model_of(f"{provider}:m", environment={PROVIDERS[provider].key_variable: "sk-1"})
 
     assert isinstance(model, OpenAIChatModel)
     assert model.url == f"{PROVIDERS[provider].base_url}/chat/completions"
@@ -53,25 +88,19 @@ async def test_every_known_provider_gives_a_model_at_its_base_url(provider: str)
 
 async def test_openai_takes_the_limit_under_its_new_name_and_other_servers_under_the_old_one() -> None:
     bodies: list[bytes] = []
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        bodies.append(request.content)
-        return httpx.Response(
-            200, headers={"content-type": "text/event-stream"}, content=sse([said("x", "stop")])
-        )
-
-    async with HttpPool(transport=httpx.MockTransport(respond)) as http:
+    async with HttpPool(transport=answering(bodies)) as http:
         for base_url in ("", "http://127.0.0.1:8080/v1"):
-            model = language_model("openai:m", http=http, base_url=base_url, api_key="sk-1")
-            await model.stream(question(max_output_tokens=5), lambda _: None)
+            keys = {"OPENAI_API_KEY": "sk-1"}
+            model = await model_of("openai:m", http=http, base_url=base_url, environment=keys)
+            request = msgspec.structs.replace(question(), settings=ModelSettings(max_output_tokens=5))
+            await model.stream(request, lambda _: None)
 
     assert [b"max_completion_tokens" in body for body in bodies] == [True, False]
     assert [b"max_tokens" in body for body in bodies] == [False, True]
 
 
 async def test_a_base_url_spares_the_key() -> None:
-    async with HttpPool() as http:
-        model = language_model("openai:m", http=http, base_url="http://127.0.0.1:8080/v1")
+    model = await model_of("openai:m", base_url="http://127.0.0.1:8080/v1")
 
     assert isinstance(model, OpenAIChatModel)
     assert model.url == "http://127.0.0.1:8080/v1/chat/completions"
@@ -79,15 +108,14 @@ async def test_a_base_url_spares_the_key() -> None:
 
 async def test_scripted_needs_no_network() -> None:
     parts: list[Part] = []
-    async with HttpPool() as http:
-        model = language_model("scripted:echo", http=http)
-        await model.stream(question("hello"), parts.extend)
+    model = await model_of("scripted:echo")
+    await model.stream(question("hello"), parts.extend)
 
     assert isinstance(model, ScriptedModel)
     assert (model.name, answer_of(parts).text) == ("scripted:echo", "You said: hello")
 
 
-@pytest.mark.parametrize("spec", ["opanai:gpt", "gpt", "", ":gpt", "OpenAI:gpt"])
+@pytest.mark.parametrize("spec", ["opanai:gpt", "OpenAI:gpt", "gpt:4"])
 async def test_an_unknown_provider_is_answered_with_the_known_ones(spec: str) -> None:
     error = await refusal(spec)
 
@@ -97,19 +125,20 @@ async def test_an_unknown_provider_is_answered_with_the_known_ones(spec: str) ->
     assert "scripted" in str(error)
 
 
-@pytest.mark.parametrize("spec", ["openai", "openai:", "scripted", "scripted:"])
-async def test_a_spec_without_a_model_is_answered_with_how_to_write_one(spec: str) -> None:
-    error = await refusal(spec, api_key="sk-1")
+@pytest.mark.parametrize("spec", ["openai", "openai:", "scripted", "scripted:", "gpt", ":gpt", ""])
+async def test_a_spec_without_a_provider_and_a_model_is_answered_with_how_to_write_one(spec: str) -> None:
+    error = await refusal(spec)
 
     assert error.code is ErrorCode.INVALID_ARGUMENT
     assert "provider:model" in str(error)
 
 
 async def test_an_unknown_wire_is_answered_with_the_known_ones() -> None:
-    error = await refusal("openai:gpt", wire="soap", api_key="sk-1")
+    error = await refusal("openai:gpt", wire="soap")
 
     assert error.code is ErrorCode.INVALID_ARGUMENT
-    assert str(error) == "there is no wire 'soap'; known are openai-chat"
+    known = ", ".join(sorted(WIRES))
+    assert str(error) == f"there is no wire 'soap'; known are {known} (connection 'openai')"
 
 
 async def test_a_missing_key_is_answered_with_where_it_is_usually_kept() -> None:
@@ -120,12 +149,29 @@ async def test_a_missing_key_is_answered_with_where_it_is_usually_kept() -> None
     assert "base URL" in str(error)
 
 
-async def test_a_key_with_no_provider_behind_it_is_never_shown() -> None:
-    assert "sk-secret" not in str(await refusal("nobody:m", api_key="sk-secret"))
+async def test_a_broken_key_of_one_provider_harms_no_other() -> None:
+    environment = {"OPENAI_API_KEY": "sk-ä secret"}
 
-
-@pytest.mark.parametrize("option", [{"wire": "nope"}, {"wire": "openai-chat"}, {"base_url": "http://h"}])
-async def test_a_model_in_this_process_takes_no_wire_and_no_base_url(option: dict[str, str]) -> None:
-    error = await refusal("scripted:echo", **option)
+    await model_of("ollama:m", environment=environment)
+    error = await refusal("openai:m", environment=environment)
 
     assert error.code is ErrorCode.INVALID_ARGUMENT
+    assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize(("base_url", "wire"), [("", "nope"), ("", "openai-chat"), ("http://h", "")])
+async def test_a_model_in_this_process_takes_no_wire_and_no_base_url(base_url: str, wire: str) -> None:
+    error = await refusal("scripted:echo", base_url=base_url, wire=wire)
+
+    assert error.code is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_a_connection_comes_in_the_place_of_the_known_provider_of_its_name() -> None:
+    own = Connection(connection_id="openai", base_url="http://127.0.0.1:9/v1", models=("m",))
+    async with HttpPool() as http:
+        registry = await build_provider_registry(EngineSettings().providers({"openai": own}), http)
+        model = registry.language_model("openai:m")
+
+    assert isinstance(model, OpenAIChatModel)
+    assert model.url == "http://127.0.0.1:9/v1/chat/completions"
+    assert registry.models() == ("openai:m",)

@@ -1,0 +1,81 @@
+"""The wire formats by name, and the model that speaks each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from actors.errors import EngineError, ErrorCode
+from actors.model_settings import ModelSettings
+from actors.models.base import LanguageModel
+from actors.models.http import HttpPool
+from actors.models.openai_chat import OpenAIChatModel
+from actors.models.providers import Provider
+from actors.models.scripted import ScriptedModel
+
+__all__ = ["WIRES", "Wire", "scripted_model"]
+
+_ECHO = "echo"
+
+
+class Wire(Protocol):
+    """Makes a model that speaks a wire format.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT`, if the base URL, the key or a header cannot be sent.
+    """
+
+    def __call__(
+        self,
+        name: str,
+        model: str,
+        *,
+        provider: Provider,
+        http: HttpPool,
+        api_key: str,
+        headers: Mapping[str, str],
+        settings: ModelSettings,
+    ) -> LanguageModel: ...
+
+
+def _openai_chat(
+    name: str,
+    model: str,
+    *,
+    provider: Provider,
+    http: HttpPool,
+    api_key: str,
+    headers: Mapping[str, str],
+    settings: ModelSettings,
+) -> LanguageModel:
+    return OpenAIChatModel(
+        name,
+        model,
+        base_url=provider.base_url,
+        http=http,
+        api_key=api_key,
+        headers=headers,
+        settings=settings,
+        ask_for_usage=provider.ask_for_usage,
+        max_tokens_field=provider.max_tokens_field,
+    )
+
+
+WIRES: Mapping[str, Wire] = MappingProxyType({"openai-chat": _openai_chat})
+"""By the names that connections and settings call them."""
+
+
+def scripted_model(name: str, model: str) -> LanguageModel:
+    """The model that answers in this process.
+
+    Raises:
+        EngineError: `EXECUTOR_NOT_FOUND`, if it is not the one that there is.
+    """
+    if model != _ECHO:
+        raise EngineError(
+            ErrorCode.EXECUTOR_NOT_FOUND,
+            f"{name} cannot be had: what answers in this process has no model {model!r}; known is {_ECHO}",
+            kind="model",
+        )
+    return ScriptedModel(name=name)
