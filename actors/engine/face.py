@@ -30,6 +30,7 @@ from actors.persistence.protocol import (
 from actors.records import FileStatus, RunRecord, SessionSummary, StoredSession
 from actors.registry.actor import RegistryActor
 from actors.registry.protocol import CloseAll, RegistryStatistics, SubscribeAll, global_subscriber_name
+from actors.roots import canonical_path
 from actors.session.editing import check_new
 from actors.session.protocol import (
     CreateSession,
@@ -41,7 +42,6 @@ from actors.session.protocol import (
     encoded_subscriber_name,
 )
 from actors.settings import EngineSettings
-from actors.stores import canonical_path
 from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription
 from runtime import ActorRef, ActorSystem, Statistics, SystemClosedError, TrioActor
 

@@ -24,8 +24,8 @@ from actors.registry.protocol import (
     StopAutoCleanup,
     UnregisterSession,
 )
+from actors.roots import canonical_path
 from actors.settings import EngineSettings
-from actors.stores.project_roots import canonical_path
 
 __all__ = ["RegistryCommands"]
 

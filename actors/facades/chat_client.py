@@ -15,8 +15,8 @@ from actors.engine.asker import checked
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
 from actors.records import CallRecord, ChatMode, ConfirmationOutcome, FileStatus, SessionStatus
+from actors.roots import canonical_path
 from actors.session.protocol import NewSession, SessionChanges, SessionSnapshot
-from actors.stores import canonical_path
 from runtime import get_logger
 
 __all__ = [

@@ -6,7 +6,6 @@ from actors.stores.chat_naming import generate_new_chat_file_path, get_next_chat
 from actors.stores.chat_repository import ChatRepository
 from actors.stores.file_first import FileFirstStore
 from actors.stores.memory import MemoryStore
-from actors.stores.project_roots import canonical_path
 from actors.stores.sqlite import SqliteStore
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "Sessions",
     "SqliteStore",
     "Store",
-    "canonical_path",
     "generate_new_chat_file_path",
     "get_next_chat_number",
 ]

@@ -9,35 +9,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from actors.errors import EngineError, ErrorCode
+from actors.roots import Roots, canonical_path
 from actors.stores.atomic_file import Stamp
 from actors.stores.chat_naming import CHAT_SUFFIX
 
-__all__ = ["ProjectRoots", "canonical_path"]
+__all__ = ["ProjectRoots"]
 
 _SEARCH_LIMIT = 10_000
-
-
-def canonical_path(path: str) -> str:
-    """One name for one file: absolute, without links, `.` and `..`. Looks at the disk.
-
-    Raises:
-        EngineError: `INVALID_ARGUMENT` for what cannot be a path.
-    """
-    try:
-        canonical = os.path.realpath(path)
-        canonical.encode()  # messages and errors carry it as text
-    except (OSError, ValueError) as error:
-        raise EngineError(
-            ErrorCode.INVALID_ARGUMENT, f"{path!r} cannot be a path: {error}; choose another one"
-        ) from None
-    return canonical
 
 
 class ProjectRoots:
     """Which places are inside a project folder, after all links are followed."""
 
     def __init__(self, roots: Sequence[str]) -> None:
-        self._roots = tuple(Path(canonical_path(root)) for root in roots)
+        self._roots = Roots(roots)
 
     def __bool__(self) -> bool:
         return bool(self._roots)
@@ -68,24 +53,20 @@ class ProjectRoots:
         if not self._roots:
             _refuse(path, "no project folder is configured; name one or more in `project_roots`")
         place = Path(canonical_path(path))
-        if self._root_of(place) is None:
-            roots = ", ".join(str(root) for root in self._roots)
+        if self._roots.root_of(place) is None:
             _refuse(
                 place,
-                f"this is outside the project folders ({roots}); choose a path inside one of them, "
+                f"this is outside the project folders ({self._roots}); choose a path inside one of them, "
                 "or add a folder to `project_roots`",
             )
         return place
-
-    def _root_of(self, place: Path) -> Path | None:
-        return next((root for root in self._roots if place.is_relative_to(root)), None)
 
     def find(self, stamp: Stamp, near: Path) -> Path | None:
         """Where the chat file went that was at `near`: nearby, or in its project folder.
 
         Looks at thousands of files at most, and then gives up.
         """
-        root = self._root_of(near)
+        root = self._roots.root_of(near)
         folders = [near.parent] if root is None else [near.parent, root]
         for path, inode in _chat_files(folders):
             if inode == stamp.inode and path.stat().st_dev == stamp.device:

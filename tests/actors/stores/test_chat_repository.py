@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from actors.errors import EngineError, ErrorCode
-from actors.stores import ChatRepository, canonical_path, generate_new_chat_file_path, get_next_chat_number
+from actors.roots import canonical_path
+from actors.stores import ChatRepository, generate_new_chat_file_path, get_next_chat_number
 from actors.stores.chat_document import ChatDocument
 from actors.stores.chat_repository import ChatFile
 from actors.stores.project_roots import ProjectRoots

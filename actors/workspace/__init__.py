@@ -1,0 +1,1 @@
+"""Tools and file references that look into folders, and nowhere else."""
