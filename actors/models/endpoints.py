@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
@@ -17,9 +16,6 @@ from actors.models.wire_options import checked_settings
 from actors.models.wires import WIRES, scripted_model
 
 __all__ = ["Endpoint", "open_endpoint"]
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -101,16 +97,9 @@ def open_endpoint(connection: Connection, http: HttpPool, environment: Mapping[s
 def _opened(connection: Connection, http: HttpPool, environment: Mapping[str, str]) -> Endpoint:
     if connection.max_concurrent is not None and connection.max_concurrent < 1:
         raise _unusable(f"max_concurrent must be at least 1, not {connection.max_concurrent}")
-    for listed in (
-        connection.models or (),
-        connection.aliases,
-        [to.model for to in connection.aliases.values()],
-    ):
-        if not all(listed):
-            raise _unusable("a model without a name")
-    for name, value in connection.headers.items():
-        if not (_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value)):
-            raise _unusable(f"the header {name!a} holds what no header may hold")
+    aliases = connection.aliases
+    if not all([*(connection.models or ()), *aliases, *(alias.model for alias in aliases.values())]):
+        raise _unusable("one of its models has no name")
     provider = _provider_of(connection)
     wire = "" if provider is None else provider.wire
     connection = msgspec.structs.replace(connection, settings=checked_settings(connection.settings, wire))

@@ -25,10 +25,11 @@ _Count = Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
-    """What all wires take."""
+    """What all wires take; `tools` are those of the provider itself, and join the engine's."""
 
     top_p: _Share = None
     metadata: _Object = None
+    tools: _Objects = None
     service_tier: str | None = None
     extra_body: _Object = None
 
