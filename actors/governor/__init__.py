@@ -1,0 +1,16 @@
+"""One governor a connection: who may call its model now, who waits, who tries again."""
+
+from actors.governor.circuit import Circuit, CircuitPolicy, CircuitStatus
+from actors.governor.governors import Admission, Governors
+from actors.governor.protocol import ConnectionStatus
+from actors.governor.retrying import RetryPolicy
+
+__all__ = [
+    "Admission",
+    "Circuit",
+    "CircuitPolicy",
+    "CircuitStatus",
+    "ConnectionStatus",
+    "Governors",
+    "RetryPolicy",
+]

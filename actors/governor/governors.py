@@ -1,0 +1,212 @@
+"""How a model call gets past the governor of its connection."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import msgspec
+import pykka
+import trio
+
+from actors.errors import EngineError, ErrorInfo
+from actors.governor.actor import GovernorActor
+from actors.governor.circuit import CircuitPolicy
+from actors.governor.protocol import (
+    AcquirePermit,
+    CallAnswered,
+    CallFailed,
+    ConnectionStatus,
+    GetConnectionStatus,
+    ReturnPermit,
+    Ruling,
+)
+from actors.governor.retrying import RetryPolicy
+from runtime import ActorRef, ActorSystem, SystemClosedError, get_logger
+from runtime.supervision import ChildExistsError, ChildSpec, FindChild, Intensity, StartChild, Supervisor
+
+__all__ = ["Admission", "Governors", "connection_of"]
+
+_log = get_logger("governor")
+
+_RESTARTS_BORNE = Intensity(max_restarts=5, period_seconds=10.0)
+"""Governors that fail more often than this are gone for good: calls go on without them."""
+
+_TIMES_ASKED = 3
+
+
+def connection_of(model: str) -> str:
+    """The connection in `connection:model`."""
+    return model.partition(":")[0]
+
+
+class Governors:
+    """The governors of an engine, each made when its connection is first called.
+
+    They run under a supervisor of their own. `limit_of` says how many calls a connection allows at once,
+    None: all; it is asked before every call, so that a change counts from the next one on.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        *,
+        retry: RetryPolicy | None = None,
+        circuit: CircuitPolicy | None = None,
+        limit_of: Callable[[str], int | None] = lambda _: None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._retry = retry or RetryPolicy()
+        self._circuit = circuit or CircuitPolicy()
+        self._limit_of = limit_of
+        self._chance = chance
+        self._call_ids = itertools.count(1)
+        self._refs: dict[str, ActorRef[GovernorActor]] = {}
+        self._supervisor = system.spawn(Supervisor, intensity=_RESTARTS_BORNE)
+
+    def admission(self, model: str, priority: int = 0) -> Admission:
+        """One call of `connection:model`; calls get their place in a queue in the order of this."""
+        return Admission(self, connection_of(model), next(self._call_ids), priority)
+
+    def request_for(self, connection: str, call_id: int, priority: int) -> AcquirePermit:
+        return AcquirePermit(call_id=call_id, priority=priority, max_concurrent=self._limit_of(connection))
+
+    async def governor_of(self, connection: str) -> ActorRef[GovernorActor] | None:
+        """Its governor, through all its restarts; None if there are none any more."""
+        ref = self._refs.get(connection)
+        if ref is None:
+            ref = await self._start(connection)
+            if ref is not None:
+                self._refs[connection] = ref
+        return ref
+
+    async def status(self) -> tuple[ConnectionStatus, ...]:
+        """How the connections are doing that were called so far, by name."""
+        found: list[ConnectionStatus] = []
+        for _, ref in sorted(self._refs.items()):
+            status = await ask(ref, GetConnectionStatus())
+            if status is not None:
+                found.append(status)
+        return tuple(found)
+
+    async def _start(self, connection: str) -> ActorRef[GovernorActor] | None:
+        permits: dict[int, float] = {}
+        make = partial(GovernorActor, connection, permits, self._retry, self._circuit, self._chance)
+        try:
+            return await self._supervisor.ask(StartChild(ChildSpec(connection or "-", make)), block=False)
+        except ChildExistsError:  # another call was quicker
+            return await self._supervisor.ask(FindChild(connection or "-"), block=False)
+        except (pykka.ActorDeadError, SystemClosedError):
+            return None
+
+
+class Admission:
+    """One call's way through the governor of its connection.
+
+    A governor that fails, or has gone, holds nobody up: the call goes on without it then.
+    """
+
+    __slots__ = ("_attempt", "_call_id", "_connection", "_governors", "_has_answer", "_priority", "_ref")
+
+    def __init__(self, governors: Governors, connection: str, call_id: int, priority: int) -> None:
+        self._governors = governors
+        self._connection = connection
+        self._call_id = call_id
+        self._priority = priority
+        self._ref: ActorRef[GovernorActor] | None = None
+        self._attempt = 0
+        self._has_answer = False
+
+    async def run(
+        self, call: Callable[[], Awaitable[None]], delayed: Callable[[int, ErrorInfo, float], None]
+    ) -> None:
+        """Make the call when its connection lets it, again where it failed before `answered` was said.
+
+        `delayed` is told before each pause: the number of the attempt that failed, the error, and the
+        seconds at least until the next one.
+
+        Raises:
+            EngineError: of the last attempt, or why the connection is not called.
+            Exception: what else the call raised; it is not tried again then.
+        """
+        self._ref = await self._governors.governor_of(self._connection)
+        spent_seconds = 0.0
+        while True:
+            self._attempt += 1
+            try:
+                await self._ask(
+                    self._governors.request_for(self._connection, self._call_id, self._priority)
+                )
+                began_at = trio.current_time()
+                try:
+                    await call()
+                except EngineError as error:
+                    spent_seconds += trio.current_time() - began_at
+                    pause = await self._pause_after(error.info, spent_seconds)
+                    if pause is None:
+                        raise self._last(error) from None
+                    delayed(self._attempt, error.info, pause)
+                else:
+                    self.answered()
+                    return
+            finally:
+                # Also after a failure that gave it back already: the ruling may not have come.
+                self._tell(ReturnPermit(self._call_id))
+            await trio.sleep(pause)
+            spent_seconds += pause
+
+    def answered(self) -> None:
+        """The first part has come: from here on nothing is tried again."""
+        if not self._has_answer:
+            self._has_answer = True
+            self._tell(CallAnswered(self._call_id))
+
+    async def _pause_after(self, error: ErrorInfo, spent_seconds: float) -> float | None:
+        if self._has_answer:
+            return None
+        ruling = await self._ask(
+            CallFailed(
+                call_id=self._call_id, error=error, attempt=self._attempt, spent_seconds=spent_seconds
+            )
+        )
+        return ruling.retry_after_seconds if isinstance(ruling, Ruling) else None
+
+    def _last(self, error: EngineError) -> EngineError:
+        if self._attempt == 1:
+            return error
+        return EngineError(error.code, error.message, **{**error.details, "attempts": self._attempt})
+
+    async def _ask(self, message: msgspec.Struct) -> Any:
+        return None if self._ref is None else await ask(self._ref, message)
+
+    def _tell(self, message: msgspec.Struct) -> None:
+        if self._ref is not None:
+            try:
+                self._ref.tell(message)
+            except pykka.ActorDeadError:
+                self._ref = None
+
+
+async def ask(ref: ActorRef[GovernorActor], message: msgspec.Struct) -> Any:
+    """The answer of a governor; None if it has none to give.
+
+    It is asked again when it failed meanwhile: its next life knows nothing of the question.
+
+    Raises:
+        EngineError: its refusal.
+    """
+    for _ in range(_TIMES_ASKED):
+        try:
+            return await ref.ask(message, block=False)
+        except EngineError:
+            raise
+        except pykka.ActorDeadError:
+            continue
+        except Exception:  # noqa: BLE001 - supervision edge: its own failure, which its supervisor has
+            _log.exception("a governor failed", message=type(message).__name__)
+            continue
+    _log.warning("calls go on without a governor", message=type(message).__name__)
+    return None

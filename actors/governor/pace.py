@@ -1,0 +1,105 @@
+"""How fast a connection may be called after it was throttled. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from actors.errors import ErrorInfo
+from actors.governor.retrying import RetryPolicy, retry_after_of
+
+__all__ = ["CATCH_UP_SECONDS", "FORGET_SECONDS", "START_RATE", "Pace"]
+
+START_RATE = 10.0
+"""Calls a second with which a connection is taken up again."""
+
+LEAST_RATE = 0.5
+MOST_RATE = 10_000.0
+
+LINEAR_GROWTH = 5.0
+"""Calls a second that are added each second beyond the rate at which it was throttled before, halved."""
+
+FORGET_SECONDS = 60.0
+"""So long after the last throttling there is no limit any more."""
+
+CATCH_UP_SECONDS = 0.05
+"""Of a timer that rings late so much is made good."""
+
+
+class Pace:
+    """A cooldown, and then a rate that starts small and grows with the calls that the endpoint lets in.
+
+    As TCP's slow start and congestion avoidance (RFC 5681), with a rate in place of the window, since what
+    endpoints limit is calls a minute and not calls under way: each success adds one call a second until
+    half of the rate that was too much, then as much in all as grows in a line; being throttled again halves
+    it. Without it everybody would come back at the same moment.
+
+    A call that had begun before the last cut says nothing of the rate since. `closed_until` is what the
+    endpoint asked for when that was more than anybody waits for.
+    """
+
+    __slots__ = (
+        "_cut_at",
+        "_next_at",
+        "_policy",
+        "_streak",
+        "_threshold",
+        "closed_until",
+        "cooling_until",
+        "last_error",
+        "rate",
+    )
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self.rate: float | None = None
+        self.cooling_until = -math.inf
+        self.closed_until = -math.inf
+        self.last_error: ErrorInfo | None = None
+        self._threshold = math.inf
+        self._next_at = -math.inf
+        self._cut_at = -math.inf
+        self._streak = 0  # of cuts without a success between them
+
+    def throttled(self, error: ErrorInfo, began_at: float, now: float, chance: float) -> None:
+        """The endpoint refused a call that began then, since it is asked too much."""
+        self.last_error = error
+        asked = retry_after_of(error)
+        if asked is not None and asked > self._policy.max_retry_after_seconds:
+            self.closed_until = max(self.closed_until, now + asked)
+        if began_at <= self._cut_at:
+            # One of the same herd: the time it was told counts, but nothing is to be learned from it.
+            if asked is not None:
+                self.cooling_until = max(self.cooling_until, now + asked)
+            return
+        self._streak += 1
+        pause = self._policy.pause_seconds(self._streak, chance, asked)
+        self.cooling_until = max(self.cooling_until, now + pause)
+        if self.rate is None:
+            self.slow_down(now)
+        else:
+            self.rate = self._threshold = max(self.rate / 2, LEAST_RATE)
+            self._cut_at = now
+
+    def answered(self, began_at: float) -> None:
+        """The endpoint let a call in that began then."""
+        if self.rate is None or began_at <= self._cut_at:
+            return
+        self._streak = 0
+        growth = 1.0 if self.rate < self._threshold else LINEAR_GROWTH / self.rate
+        self.rate = min(self.rate + growth, MOST_RATE)
+
+    def slow_down(self, now: float) -> None:
+        """Begin anew, small: everybody has waited for the endpoint."""
+        self.rate, self._threshold = START_RATE, math.inf
+        self._cut_at = now
+
+    def ready_at(self, now: float) -> float:
+        """When the next call may begin; not later than now: at once."""
+        if self.rate is not None and now >= max(self.cooling_until, self._cut_at) + FORGET_SECONDS:
+            self.rate, self._streak = None, 0
+        return self.cooling_until if self.rate is None else max(self.cooling_until, self._next_at)
+
+    def began(self, now: float) -> None:
+        """A call begins."""
+        if self.rate is not None:
+            self._next_at = max(self._next_at, now - CATCH_UP_SECONDS, self.cooling_until) + 1 / self.rate
