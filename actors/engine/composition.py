@@ -34,7 +34,7 @@ from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
 from actors.stores.sqlite import SqliteStore
-from actors.tools import Tool, ToolRegistry
+from actors.tools import Tool, ToolRegistry, ToolRunner
 from runtime import (
     ActorRef,
     ActorSystem,
@@ -131,21 +131,27 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
             store,
             throttle_seconds=settings.persist_throttle_seconds,
         )
-        registry = await _start_registry(system, parts, find_model, persistence)
+        tools = ToolRunner(system.nursery.start_soon)
+        registry = await _start_registry(system, parts, find_model, persistence, tools)
         engine = Engine(
-            system, registry, persistence, http, settings, parts.authorize, parts.now, parts.ids
+            system, registry, persistence, http, tools, settings, parts.authorize, parts.now, parts.ids
         )
         try:
             yield engine
         finally:
             with trio.move_on_after(settings.shutdown_budget_seconds, shield=True) as budget:
                 await _close(engine)
+            tools.close()
             if budget.cancelled_caught:
                 _log.warning("the engine did not close in time", seconds=settings.shutdown_budget_seconds)
 
 
 async def _start_registry(
-    system: ActorSystem, parts: _Parts, find_model: ModelFor, persistence: ActorRef[PersistenceActor]
+    system: ActorSystem,
+    parts: _Parts,
+    find_model: ModelFor,
+    persistence: ActorRef[PersistenceActor],
+    tools: ToolRunner,
 ) -> ActorRef[RegistryActor]:
     """Under a supervisor, which brings it back with its ref and its mail when it fails."""
     environment = SessionEnvironment(
@@ -165,6 +171,7 @@ async def _start_registry(
             persistence=persistence,
             environment=environment,
             model_for=find_model,
+            tool_runner=tools,
             inheritance=inheritance,
             now=parts.now,
         )

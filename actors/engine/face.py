@@ -43,6 +43,7 @@ from actors.session.protocol import (
 )
 from actors.settings import EngineSettings
 from actors.subscription import EncodedSubscription, GlobalSubscription, SubscriberActor, Subscription
+from actors.tools import ToolRunner, ToolStatistics
 from runtime import ActorRef, ActorSystem, Statistics, SystemClosedError, TrioActor
 
 __all__ = ["Engine", "EngineStatistics"]
@@ -59,6 +60,7 @@ class EngineStatistics(msgspec.Struct, frozen=True):
     registry: RegistryStatistics
     system: Statistics
     traffic: TrafficStatistics
+    tools: ToolStatistics
 
 
 class Engine(SessionCommands, RegistryCommands):
@@ -74,6 +76,7 @@ class Engine(SessionCommands, RegistryCommands):
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
         http: HttpPool,
+        tools: ToolRunner,
         settings: EngineSettings,
         authorize: Authorize,
         now: Callable[[], datetime],
@@ -82,6 +85,7 @@ class Engine(SessionCommands, RegistryCommands):
         super().__init__(registry, persistence, authorize)
         self._system = system
         self._http = http
+        self._tools = tools
         self._settings = settings
         self._now = now
         self._ids = ids
@@ -228,11 +232,12 @@ class Engine(SessionCommands, RegistryCommands):
         return seq
 
     async def statistics(self, *, principal: str = LOCAL) -> EngineStatistics:
-        """Counts of the registry, of the actors below it, and of what went over HTTP."""
+        """Counts of the registry, of the actors below it, of what went over HTTP, and of tools."""
         return EngineStatistics(
             registry=await self.registry_statistics(principal=principal),
             system=self._system.statistics(),
             traffic=self.traffic(),
+            tools=self._tools.statistics(),
         )
 
     def traffic(self) -> TrafficStatistics:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, assert_never
 
 import msgspec
@@ -51,8 +50,9 @@ from actors.session.protocol import (
     wants_encoded,
 )
 from actors.session.state import SessionEnvironment, SessionState
-from actors.session.tool_run import run_tool
+from actors.session.tool_run import ToolRun
 from actors.session.turn_tasks import TurnTasks
+from actors.tools import ToolRunner
 from runtime import ActorRef, TrioActor, get_logger
 
 __all__ = ["SessionActor"]
@@ -81,6 +81,7 @@ class SessionActor(TrioActor):
         persistence: ActorRef[Any],
         environment: SessionEnvironment,
         model_for: Callable[[str], LanguageModel],
+        tool_runner: ToolRunner,
         read_image: ReadImage | None = None,
         inheritance: Inheritance | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -89,11 +90,13 @@ class SessionActor(TrioActor):
         self._registry = registry
         self._persistence = persistence
         self._model_for = model_for
+        self._tool_runner = tool_runner
         self._read_image = read_image
         self._wall_clock = now
         self._state = SessionState(session_id, environment, inheritance or Inheritance())
         self._name = session_name(session_id)
         self._model_call: ModelCall | None = None
+        self._tool_runs: dict[tuple[str, str], ToolRun] | None = None  # by task and call id
         self._tasks: TurnTasks | None = None  # made when there are any: most sessions are at rest
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
@@ -108,6 +111,12 @@ class SessionActor(TrioActor):
             call = self._model_call
             if call is not None and call.task_id == message.task_id:
                 call.taken()
+            return
+        if type(message) is OutputArrived:  # as the parts
+            self._perform(decide(self._state, message, self._now()))
+            tool_run = (self._tool_runs or {}).get((message.task_id, message.call_id))
+            if tool_run is not None:
+                tool_run.taken()
             return
         request = 0
         reply = self.defer()
@@ -146,8 +155,10 @@ class SessionActor(TrioActor):
                     self._turn_tasks().start(task_id, _READING, self._read_images, task_id, images)
                 case CancelTools(task_id, call_ids):
                     self._turn_tasks().cancel(task_id, call_ids)
+                    for call_id in call_ids:
+                        (self._tool_runs or {}).pop((task_id, call_id), None)
                 case CancelTask(number):
-                    self._model_call = None
+                    self._model_call = self._tool_runs = None
                     self._turn_tasks().stop(number)
                 case Load(session_id):
                     self.send(self._persistence, LoadSession(self._name, session_id))
@@ -184,8 +195,19 @@ class SessionActor(TrioActor):
             self._tell_myself(ToolEnded(task_id, call.call_id, ToolStatus.FAILED, output))
             return
         record = self._state.known_record()
-        run = partial(run_tool, session_id=record.session_id, directory=record.directory)
-        self._turn_tasks().start(task_id, call.call_id, run, tool, call, task_id, self._tell_myself)
+        run = ToolRun(
+            tool,
+            call,
+            task_id,
+            self._tell_myself,
+            self._tool_runner,
+            session_id=record.session_id,
+            directory=record.directory,
+        )
+        if self._tool_runs is None:
+            self._tool_runs = {}
+        self._tool_runs[task_id, call.call_id] = run
+        self._turn_tasks().start(task_id, call.call_id, run.run)
 
     async def _read_images(self, task_id: str, images: tuple[tuple[str, tuple[Image, ...]], ...]) -> None:
         assert self._read_image is not None, "who has images read says how"
@@ -204,6 +226,8 @@ class SessionActor(TrioActor):
             # One that was stopped may end by itself nevertheless, while the next turn's call is under way.
             if call is not None and call.task_id == message.task_id:
                 self._model_call = None
+        elif type(message) is ToolEnded and self._tool_runs is not None:
+            self._tool_runs.pop((message.task_id, message.call_id), None)
         # What a call says while its session ends is a dead letter, not an error of the model's.
         self.send(self.actor_ref, message)
 

@@ -3,75 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import msgspec
-import trio
 
-from actors.conversation import ToolCall, ToolStatus
+from actors.conversation import ToolCall
 from actors.session.protocol import OutputArrived, ToolEnded
-from actors.session.storable import storable_text
-from actors.tools import Tool, ToolContext
-from runtime import get_logger
+from actors.tools import Tool, ToolContext, ToolRunner
+from actors.tools.output import LiveOutput
 
-__all__ = ["run_tool"]
-
-_log = get_logger("session")
+__all__ = ["ToolRun"]
 
 
-async def run_tool(
-    tool: Tool,
-    call: ToolCall,
-    task_id: str,
-    tell: Callable[[OutputArrived | ToolEnded], None],
-    *,
-    session_id: str,
-    directory: str,
-) -> None:
-    """Run one call. Ends with exactly one `ToolEnded`, unless it is cancelled: then with none."""
+class ToolRun:
+    """One call of a tool, in its session's thread.
 
-    def show(text: str) -> None:
-        tell(OutputArrived(task_id, call.call_id, _storable(text)))
-
-    context = ToolContext(
-        session_id=session_id, task_id=task_id, call_id=call.call_id, directory=directory, show=show
-    )
-
-    try:
-        arguments = msgspec.json.decode(call.arguments or "{}", type=dict[str, object])
-        output = _storable(await tool.function(arguments, context))
-        status = ToolStatus.SUCCEEDED
-    except trio.Cancelled:
-        raise
-    except BaseException as error:
-        if _is_cancelled(error):
-            raise
-        _log.warning("tool failed", tool=call.name, task_id=task_id, reason=type(error).__name__)
-        status, output = ToolStatus.FAILED, _storable(f"The tool failed: {_named(error)}")
-    tell(ToolEnded(task_id, call.call_id, status, output))
-
-
-def _storable(text: str) -> str:
-    """What a tool says, as a store can take it.
-
-    Raises:
-        TypeError: it is no text.
+    At most one `OutputArrived` of it is in the session's mailbox, as with the parts of a model call: what
+    the tool shows meanwhile grows into the next one.
     """
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - foreign code
-        raise TypeError(f"a tool says and returns text, not {type(text).__name__}")
-    return storable_text(text)
 
+    __slots__ = ("_call", "_context", "_output", "_runner", "_task_id", "_tell", "_tool")
 
-def _named(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        return f"{name}: {error}"
-    except Exception:  # noqa: BLE001 - foreign code, which fails even to say why it failed
-        return name
+    def __init__(
+        self,
+        tool: Tool,
+        call: ToolCall,
+        task_id: str,
+        tell: Callable[[OutputArrived | ToolEnded], None],
+        runner: ToolRunner,
+        *,
+        session_id: str,
+        directory: str,
+    ) -> None:
+        self._tool = tool
+        self._call = call
+        self._task_id = task_id
+        self._tell = tell
+        self._runner = runner
+        self._output = LiveOutput(tool.output_limit_bytes, self._tell_output)
+        self._context = ToolContext(
+            session_id=session_id,
+            task_id=task_id,
+            call_id=call.call_id,
+            directory=directory,
+            show=self._output.show,
+        )
 
+    async def run(self) -> None:
+        """Run it. Ends with exactly one `ToolEnded`, unless it is cancelled: then with none."""
+        # They fit the tool's schema: nothing runs that was not checked.
+        arguments = msgspec.json.decode(self._call.arguments or "{}", type=dict[str, object])
+        try:
+            outcome = await self._runner.run(self._tool, arguments, self._context)
+            self._output.end()
+        finally:
+            self._output.drop()
+        self._tell(ToolEnded(self._task_id, self._call.call_id, outcome.status, outcome.output))
 
-def _is_cancelled(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error)
-        return inner.subgroup(trio.Cancelled) is not None
-    return False
+    def taken(self) -> None:
+        """The session has handled what it was told last."""
+        self._output.taken()
+
+    def _tell_output(self, text: str) -> None:
+        self._tell(OutputArrived(self._task_id, self._call.call_id, text))

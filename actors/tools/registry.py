@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from actors.errors import EngineError, ErrorCode
+from actors.tools.health import ToolHealthReport, health_of
 from actors.tools.tool import Tool
 
 __all__ = ["ToolRegistry"]
@@ -38,6 +39,10 @@ class ToolRegistry:
     def unregister_tool(self, name: str) -> None:
         """Nothing where it is not known. A call of it that is under way goes on."""
         self._tools.pop(name, None)
+
+    def check_tool_health(self) -> ToolHealthReport:
+        """Which tools can be called now, and why the others cannot. Answers at once."""
+        return health_of(self)
 
     def __len__(self) -> int:
         return len(self._tools)

@@ -44,7 +44,8 @@ ToolFunction: TypeAlias = Callable[[Mapping[str, object], ToolContext], Awaitabl
 
 An `async` tool's is a coroutine function. It must not block: a call that blocks holds up all sessions. It
 is cancelled when the turn is stopped or the time is up. A `thread` tool's and a `process` tool's is a plain
-function, and the latter's can be pickled. What it raises becomes the result `failed` and harms nobody.
+function, and the latter's can be pickled. What it raises becomes the result `failed` and harms nobody;
+the message of an `EngineError` is told to the model as it is.
 """
 
 _NO_PARAMETERS: dict[str, object] = {"type": "object", "properties": {}}
