@@ -12,7 +12,7 @@ from actors.errors import EngineError, ErrorCode
 from actors.models.provider_registry import ProviderSettings
 from actors.models.providers import PROVIDERS, SCRIPTED
 
-__all__ = ["EngineSettings", "key_environment"]
+__all__ = ["EngineSettings", "key_environment", "process_environment"]
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +109,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
             for name in self.__struct_fields__
         }
         return f"EngineSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def process_environment() -> dict[str, str]:
+    """The variables of this process, for who looks some of them up."""
+    return dict(os.environ)
 
 
 def key_environment(settings: EngineSettings) -> Mapping[str, str]:

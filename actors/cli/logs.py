@@ -10,11 +10,16 @@ import structlog
 
 __all__ = ["configure_logging"]
 
+_STRANGERS = ("mcp", "client", "httpx2")
+"""The loggers of the MCP SDK. Without a handler, what they warn of would go to standard error."""
+
 _LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def configure_logging(*, verbosity: int, log_format: Literal["console", "json"]) -> None:
     """Show the log from INFO on with verbosity 1, from DEBUG with 2; with 0, nothing at all."""
+    for name in _STRANGERS:
+        logging.getLogger(name).addHandler(logging.NullHandler())
     if verbosity == 0:
         return
     renderer: structlog.typing.Processor

@@ -11,8 +11,8 @@ import pykka
 import trio
 
 from actors.connections import McpServer
-from actors.errors import EngineError, ErrorCode
-from actors.mcp.link import Link, OpenLink
+from actors.errors import EngineError, ErrorCode, ErrorInfo
+from actors.mcp.link import Link, OpenLink, lost_during_call
 from actors.mcp.naming import name_tools
 from actors.mcp.protocol import GetHealth
 from actors.mcp.remote_tool import Listing, RemoteTool
@@ -27,7 +27,6 @@ from actors.mcp.state import (
     Withdraw,
     WithdrawAfter,
 )
-from actors.tools.failure import ToolFailedError
 from actors.tools.registry import ToolRegistry
 from actors.tools.tool import Tool, ToolContext, ToolFunction
 from runtime import ActorRef, ChildTask, TrioActor, get_logger, handles
@@ -79,8 +78,7 @@ class _CancelCall(msgspec.Struct, frozen=True):
 
 class _CallEnded(msgspec.Struct, frozen=True):
     call: _Call
-    text: str
-    failed: bool
+    result: str | ErrorInfo
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -92,11 +90,11 @@ class McpActor(TrioActor):
     """One server, for all sessions: a program is started once, a URL has one connection.
 
     It is reached as soon as the actor starts, and again after a growing delay whenever it was not, or was
-    lost. A call is answered with its text, or `ToolFailedError`: never later than the server's time limit,
-    and at once when the server is lost or not there.
+    lost. A call is answered with its text, or an `EngineError` whose message is for the model: when the
+    server's time limit is over at the latest, and at once when it is lost or not there.
     """
 
-    expected_errors = (ToolFailedError,)
+    expected_errors = (EngineError,)
 
     def __init__(
         self,
@@ -170,7 +168,7 @@ class McpActor(TrioActor):
         link = self._link
         if link is None:
             self._state.count_call(failed=True)
-            raise ToolFailedError(self._state.problem(trio.current_time()))
+            raise EngineError(ErrorCode.NETWORK_ERROR, self._state.problem(trio.current_time()))
         reply = self.defer()
         self._running[message] = _Running(self.spawn(self._run_call, link, message), reply)
 
@@ -178,16 +176,14 @@ class McpActor(TrioActor):
     def cancel_call(self, message: _CancelCall) -> None:
         running = self._running.pop(message.call, None)
         if running is not None:
-            self._state.count_call(failed=True)
             running.task.cancel()
-            _answer(running.reply, "", failed=True)
+            self._answer(running, "")  # nobody waits for it any more
 
     @handles(_CallEnded)
     def call_ended(self, message: _CallEnded) -> None:
         running = self._running.pop(message.call, None)
         if running is not None:  # else it was cancelled, or failed with the connection
-            self._state.count_call(failed=message.failed)
-            _answer(running.reply, message.text, failed=message.failed)
+            self._answer(running, message.result)
 
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -235,18 +231,27 @@ class McpActor(TrioActor):
 
     async def _run_call(self, link: Link, call: _Call) -> None:
         try:
-            text, failed = await link.call(call.remote_name, call.arguments, call.show), False
-        except ToolFailedError as error:
-            text, failed = str(error), True
-        self.send(self.actor_ref, _CallEnded(call, text, failed))
+            result = await link.call(call.remote_name, call.arguments, call.show)
+        except EngineError as error:
+            result = error.info
+        self.send(self.actor_ref, _CallEnded(call, result))
 
     def _fail_calls(self, error: str) -> None:
         running, self._running = self._running, {}
+        failure = lost_during_call(self._server.server_id, error)
         for one in running.values():
             one.task.cancel()
-            self._state.count_call(failed=True)
-            what = f"The MCP server {self._server.server_id} was lost during the call: {error}."
-            _answer(one.reply, f"{what} Whether the call was carried out is not known.", failed=True)
+            self._answer(one, failure.info)
+
+    def _answer(self, running: _Running, result: str | ErrorInfo) -> None:
+        failed = isinstance(result, ErrorInfo)
+        self._state.count_call(failed=failed)
+        if running.reply is None:
+            return
+        if isinstance(result, ErrorInfo):
+            running.reply.set_exception((EngineError, result.to_exception(), None))
+        else:
+            running.reply.set(result)
 
     def _offer(self, listing: Listing) -> None:
         naming = name_tools(self._server.server_id, listing.tools, self._is_taken)
@@ -304,16 +309,8 @@ def _function(ref: ActorRef[Any], server_id: str, remote_name: str) -> ToolFunct
                 ref.tell(_CancelCall(call))
             raise
         except pykka.ActorDeadError:
-            raise ToolFailedError(f"The MCP server {server_id} was ended.") from None
+            what = f"The MCP server {server_id} was ended."
+            raise EngineError(ErrorCode.EXECUTION_FAILED, what) from None
         return text
 
     return call_server
-
-
-def _answer(reply: pykka.Future[str] | None, text: str, *, failed: bool) -> None:
-    if reply is None:
-        return
-    if failed:
-        reply.set_exception((ToolFailedError, ToolFailedError(text), None))
-    else:
-        reply.set(text)

@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeAlias
 
 from actors.connections import McpServer
+from actors.errors import EngineError, ErrorCode
 from actors.mcp.remote_tool import Listing
 
-__all__ = ["Link", "OpenLink"]
+__all__ = ["Link", "OpenLink", "lost_during_call"]
 
 
 class Link(Protocol):
@@ -27,7 +28,7 @@ class Link(Protocol):
         """The text of the result; a call that is cancelled is cancelled at the server too.
 
         Raises:
-            ToolFailedError: the call has failed, or the connection broke; its text is for the model.
+            EngineError: the call has failed, or the connection broke; its message is for the model.
         """
         ...
 
@@ -43,3 +44,12 @@ Raises, also at the end of the block:
     EngineError: it cannot be reached, with a message for people; `INVALID_ARGUMENT` if trying again cannot
         help.
 """
+
+
+def lost_during_call(server_id: str, why: str) -> EngineError:
+    """What a call comes to whose server is gone before it has answered."""
+    return EngineError(
+        ErrorCode.NETWORK_ERROR,
+        f"The MCP server {server_id} was lost during the call: {why.rstrip('.')}."
+        " Whether the call was carried out is not known.",
+    )

@@ -18,12 +18,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from actors import __version__
 from actors.connections import McpServer
 from actors.errors import EngineError, ErrorCode
-from actors.mcp.link import Link
+from actors.mcp.link import Link, lost_during_call
 from actors.mcp.remote_tool import Listing, RemoteTool
 from actors.mcp.results import result_text
 from actors.mcp.transports import HttpTransport, ProgramTransport, Transport
 from actors.mcp.wording import Redactor, leaves_of
-from actors.tools.failure import ToolFailedError
 from runtime import get_logger
 
 __all__ = ["open_sdk_link"]
@@ -135,26 +134,20 @@ class _SdkLink:
                 result = await self._client.call_tool(name, dict(arguments), progress_callback=on_progress)
         except trio.TooSlowError:
             what = f"did not answer within {seconds:g} seconds; the call was cancelled"
-            raise ToolFailedError(f"The MCP server {server_id} {what}.") from None
+            raise EngineError(ErrorCode.TIMEOUT, f"The MCP server {server_id} {what}.") from None
         except MCPError as error:
             if _is_lost(error):
                 self._look_again()
-                raise ToolFailedError(self._broken()) from None
-            raise ToolFailedError(self._redact(f"The MCP server {server_id} refused: {error}")) from None
+                why = self._redact(self._transport.ending() or "the connection was closed")
+                raise lost_during_call(server_id, why) from None
+            raise _failed(self._redact(f"The MCP server {server_id} refused the call: {error}")) from None
         except (pydantic.ValidationError, RuntimeError, ValueError) as error:
             what = self._redact(_first_line(error))
-            raise ToolFailedError(f"The MCP server {server_id} answered what it may not: {what}") from None
+            raise _failed(f"The MCP server {server_id} answered what it may not: {what}") from None
         text = result_text(result)
         if result.is_error:
-            raise ToolFailedError(text or "The tool failed, and does not say why.")
+            raise _failed(text or "The tool failed, and does not say why.")
         return text
-
-    def _broken(self) -> str:
-        ending = self._redact(self._transport.ending() or "the connection was closed")
-        return (
-            f"The MCP server {self._server.server_id} was lost during the call: {ending}."
-            " Whether the call was carried out is not known."
-        )
 
     async def watch(self, on_listing: Callable[[Listing], None]) -> str:
         async with trio.open_nursery() as nursery:
@@ -223,6 +216,10 @@ def _remote_tool(tool: sdk.Tool) -> RemoteTool:
         # Whoever says that it does harm too is not believed.
         read_only=hints.read_only_hint is True and hints.destructive_hint is not True,
     )
+
+
+def _failed(text: str) -> EngineError:
+    return EngineError(ErrorCode.EXECUTION_FAILED, text)
 
 
 def _is_lost(error: MCPError) -> bool:
