@@ -24,6 +24,7 @@ __all__ = [
     "MessageChanged",
     "MessageEdited",
     "MessagesDeleted",
+    "ModelCallDelayed",
     "PersistenceFailed",
     "PoolStatusChanged",
     "SessionFailed",
@@ -108,6 +109,17 @@ class AnswerStreamed(msgspec.Struct, frozen=True, omit_defaults=True, tag="answe
     message_id: str = ""
 
 
+class ModelCallDelayed(msgspec.Struct, frozen=True, tag="model_call_delayed"):
+    """Attempt number `attempt` at a model call failed before its first part; not stored.
+
+    It is made again in so many seconds, or later while its connection is busy.
+    """
+
+    attempt: int
+    error: ErrorInfo
+    retry_after_seconds: float
+
+
 class ToolCallsUpdated(msgspec.Struct, frozen=True, tag="tool_calls_updated"):
     """Where the tool calls that the message asks for stand now, all of them, in the model's order."""
 
@@ -148,6 +160,7 @@ EventBody: TypeAlias = (
     | MessageEdited
     | MessagesDeleted
     | AnswerStreamed
+    | ModelCallDelayed
     | ToolCallsUpdated
     | ToolCallsCompleted
     | ToolOutput

@@ -18,6 +18,7 @@ from actors.events import (
     MessageChanged,
     MessageEdited,
     MessagesDeleted,
+    ModelCallDelayed,
     SessionStatusChanged,
     TaskFinished,
     ToolCallsCompleted,
@@ -108,8 +109,8 @@ def chat_events(event: Event) -> tuple[ChatEvent, ...]:
             return (update(update_type=kind, message_id=message_id, text=text, thought=thought),)
         case ToolCallsUpdated(message_id, calls):
             return (ToolCallsUpdate(message_id=message_id, session_id=event.session_id, calls=calls),)
-        case ToolCallsCompleted():
-            return ()  # the last update of the calls has said it
+        case ToolCallsCompleted() | ModelCallDelayed():
+            return ()  # the last update of the calls has said it; a delay changes nothing in the chat
         case ToolOutput(call_id, text):
             return (update(update_type=UpdateType.TOOL_OUTPUT, call_id=call_id, text=text),)
         case SessionStatusChanged(status, error):

@@ -32,6 +32,7 @@ from actors.events import (
     MessageChanged,
     MessageEdited,
     MessagesDeleted,
+    ModelCallDelayed,
     SessionStatusChanged,
     TaskFinished,
     TaskOutcome,
@@ -118,7 +119,13 @@ class OrchestratorProjection:
                 return () if self._answer is None else tuple(self._answer.calls_updated(message_id, calls))
             case TaskFinished(outcome):
                 return tuple(self._finished(outcome, event))
-            case SessionStatusChanged() | ToolOutput() | ToolCallsCompleted() | ContextUpdated():
+            case (
+                SessionStatusChanged()
+                | ModelCallDelayed()
+                | ToolOutput()
+                | ToolCallsCompleted()
+                | ContextUpdated()
+            ):
                 return ()
             case _:
                 assert_never(event.body)

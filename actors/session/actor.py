@@ -13,7 +13,8 @@ import trio
 from actors.conversation import Image, ToolCall, ToolStatus
 from actors.errors import EngineError, ErrorInfo
 from actors.events import Event
-from actors.models.base import LanguageModel, ModelRequest
+from actors.governor import Governors
+from actors.models.base import LanguageModel
 from actors.persistence.protocol import LoadSession, Save
 from actors.session.decide import decide
 from actors.session.effects import (
@@ -36,6 +37,7 @@ from actors.session.effects import (
 from actors.session.image_reading import ReadImage, read_images
 from actors.session.model_call import ModelCall
 from actors.session.protocol import (
+    CallDelayed,
     CallsStopped,
     EncodedEvent,
     EventPublished,
@@ -82,6 +84,7 @@ class SessionActor(TrioActor):
         environment: SessionEnvironment,
         model_for: Callable[[str], LanguageModel],
         tool_runner: ToolRunner,
+        governors: Governors | None = None,
         read_image: ReadImage | None = None,
         inheritance: Inheritance | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -91,6 +94,7 @@ class SessionActor(TrioActor):
         self._persistence = persistence
         self._model_for = model_for
         self._tool_runner = tool_runner
+        self._governors = governors
         self._read_image = read_image
         self._wall_clock = now
         self._state = SessionState(session_id, environment, inheritance or Inheritance())
@@ -147,8 +151,8 @@ class SessionActor(TrioActor):
                         _refuse(reply, error)
                 case TellRegistry(message):
                     self.send(self._registry, message)
-                case CallModel(task_id, model, request):
-                    self._call_model(task_id, model, request)
+                case CallModel():
+                    self._call_model(effect)
                 case RunTool(task_id, call):
                     self._run_tool(task_id, call)
                 case ReadImages(task_id, images):
@@ -179,13 +183,16 @@ class SessionActor(TrioActor):
                 encoded = EncodedEvent(event.epoch, event.seq, _encoder.encode(event))
             self.send(self.system.find(name), encoded)
 
-    def _call_model(self, task_id: str, model_name: str, request: ModelRequest) -> None:
+    def _call_model(self, call: CallModel) -> None:
+        task_id = call.task_id
         try:
-            model = self._model_for(model_name)
+            model = self._model_for(call.model)
         except EngineError as error:  # it was there when the turn was admitted
             self._tell_myself(TurnEnded(task_id, error.info))
             return
-        self._model_call = ModelCall(model, request, task_id, self._tell_myself)
+        governors = self._governors
+        admission = None if governors is None else governors.admission(call.model, call.priority)
+        self._model_call = ModelCall(model, call.request, task_id, self._tell_myself, admission)
         self._turn_tasks().start(task_id, _MODEL, self._model_call.run)
 
     def _run_tool(self, task_id: str, call: ToolCall) -> None:
@@ -219,7 +226,14 @@ class SessionActor(TrioActor):
         return self._tasks
 
     def _tell_myself(
-        self, message: PartsArrived | TurnEnded | OutputArrived | ToolEnded | ImagesRead | CallsStopped
+        self,
+        message: PartsArrived
+        | CallDelayed
+        | TurnEnded
+        | OutputArrived
+        | ToolEnded
+        | ImagesRead
+        | CallsStopped,
     ) -> None:
         if type(message) is TurnEnded:
             call = self._model_call

@@ -9,18 +9,18 @@ import msgspec
 from actors.answer import Answer
 from actors.conversation import Message, MessageState, Part, ProviderItemPart, Text, TextPart, ThoughtPart
 from actors.errors import ErrorInfo
-from actors.events import AnswerStreamed, MessageAdded, MessageChanged
+from actors.events import AnswerStreamed, MessageAdded, MessageChanged, ModelCallDelayed
 from actors.records import AppendText, ChatMode, PutMessage, Question, SessionStatus, WriteOp
 from actors.session import settling, tool_calls
 from actors.session.calling import announce_asked, call_model, put_question
 from actors.session.effects import Effect, Now
 from actors.session.outcome import answer_messages, answer_of, answer_text
-from actors.session.protocol import ImagesRead
+from actors.session.protocol import CallDelayed, ImagesRead
 from actors.session.questions import images_in, with_images
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 
-__all__ = ["parts_arrived", "turn_ended"]
+__all__ = ["call_delayed", "parts_arrived", "turn_ended"]
 
 
 def parts_arrived(state: SessionState, task_id: str, parts: tuple[Part, ...], now: Now) -> list[Effect]:
@@ -74,6 +74,15 @@ def images_read(state: SessionState, message: ImagesRead, now: Now) -> list[Effe
     for found in read:
         effects += state.publish(MessageChanged(found), turn.task_id, now)
     return effects + call_model(state, turn, now)
+
+
+def call_delayed(state: SessionState, delayed: CallDelayed, now: Now) -> list[Effect]:
+    """Tell those who look on why nothing comes; the turn goes on."""
+    turn = state.current_turn(delayed.task_id)
+    if turn is None or turn.phase is not Phase.RUNNING:
+        return []
+    told = ModelCallDelayed(delayed.attempt, delayed.error, delayed.retry_after_seconds)
+    return state.publish(told, delayed.task_id, now)
 
 
 def turn_ended(state: SessionState, task_id: str, error: ErrorInfo | None, now: Now) -> list[Effect]:

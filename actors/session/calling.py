@@ -49,7 +49,7 @@ def call_model(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     turn.phase = Phase.RUNNING
     turn.model_calls += 1
     turn.begin_answer()
-    return [CallModel(turn.task_id, turn.executor.model, request)]
+    return [CallModel(turn.task_id, turn.executor.model, request, turn.priority)]
 
 
 def _request(state: SessionState, turn: Turn, branch: tuple[Message, ...]) -> ModelRequest:

@@ -23,6 +23,7 @@ from actors.session.effects import (
 from actors.session.protocol import (
     AbortTurn,
     AdmissionReport,
+    CallDelayed,
     CallsStopped,
     CancelToolCalls,
     ConfirmToolCall,
@@ -99,6 +100,8 @@ def _step(  # noqa: C901 - a table, one line a message
             return []
         case PartsArrived(task_id, parts):
             return answering.parts_arrived(state, task_id, parts, now)
+        case CallDelayed():
+            return answering.call_delayed(state, message, now)
         case TurnEnded(task_id, error):
             return answering.turn_ended(state, task_id, error, now)
         case OutputArrived(task_id, call_id, text):

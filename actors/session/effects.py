@@ -75,6 +75,7 @@ class CallModel(msgspec.Struct, frozen=True):
     task_id: str
     model: str
     request: ModelRequest
+    priority: int = 0
 
 
 class RunTool(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from actors.tree import visible_branch
 __all__ = [
     "AbortTurn",
     "AdmissionReport",
+    "CallDelayed",
     "CallsStopped",
     "CancelToolCalls",
     "ConfirmToolCall",
@@ -483,6 +484,15 @@ class PartsArrived(msgspec.Struct, frozen=True, tag=True):
     parts: tuple[Part, ...]
 
 
+class CallDelayed(msgspec.Struct, frozen=True, tag=True):
+    """The model call failed before its first part, and is made again in so many seconds at the earliest."""
+
+    task_id: str
+    attempt: int
+    error: ErrorInfo
+    retry_after_seconds: float
+
+
 class TurnEnded(msgspec.Struct, frozen=True, tag=True):
     """The model call is over; `error` is None if it went to its end."""
 
@@ -529,6 +539,7 @@ SessionMessage: TypeAlias = (
     | ReportAdmission
     | SubscriberEnded
     | PartsArrived
+    | CallDelayed
     | TurnEnded
     | OutputArrived
     | ToolEnded

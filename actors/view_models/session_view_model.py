@@ -19,6 +19,7 @@ from actors.events import (
     MessageChanged,
     MessageEdited,
     MessagesDeleted,
+    ModelCallDelayed,
     SessionStatusChanged,
     TaskFinished,
     TaskOutcome,
@@ -184,8 +185,8 @@ class SessionViewModel:
             case AnswerStreamed(parts, message_id):
                 self._grow(message_id, parts)
                 return
-            case ToolOutput() | ToolCallsCompleted():
-                return  # the one is not stored, so that no snapshot has it; the other says nothing new
+            case ToolOutput() | ToolCallsCompleted() | ModelCallDelayed():
+                return  # what is not stored, so that no snapshot has it, or says nothing new
             case MessageAdded(message) | MessageChanged(message) | MessageEdited(message):
                 self._put(message)
             case MessagesDeleted(message_ids):

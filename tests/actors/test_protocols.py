@@ -33,6 +33,7 @@ from actors.conversation import (
 )
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import Event, EventBody, GlobalBody, Lagged, TaskOutcome
+from actors.governor import protocol as governor
 from actors.persistence import protocol as persistence
 from actors.records import (
     AppendText,
@@ -128,6 +129,7 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     session.PrepareRelease(),
     session.PartsArrived("t", PARTS),
     session.TurnEnded("t", ERROR),
+    session.CallDelayed("t", 1, ERROR, 0.5),
     session.SubscriberEnded("subscriber/1"),
     persistence.SessionLoaded(StoredSession(RECORD, MESSAGES, 1, 2)),
     persistence.ChatOpened("/a.chat.json", "s"),
@@ -149,6 +151,12 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     persistence.GetFileStatus("s"),
     persistence.GetLatestRun(),
     persistence.Flush(),
+    governor.AcquirePermit(call_id=1, priority=2, max_concurrent=3),
+    governor.CallAnswered(1),
+    governor.CallFailed(call_id=1, error=ERROR, attempt=2, spent_seconds=0.5),
+    governor.ReturnPermit(1),
+    governor.GetConnectionStatus(),
+    governor.Wake(),
     registry.Deliver("s", SUBMIT),
     registry.ReleaseSession("s"),
     registry.CloseAll(),
@@ -181,6 +189,7 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     events.MessagesDeleted(("m",)),
     events.ToolCallsUpdated("m", (CALL_RECORD,)),
     events.ToolOutput("c", "working"),
+    events.ModelCallDelayed(1, ERROR, 0.5),
     events.ContextUpdated(RECORD),
     events.SessionRegistered(),
     events.SessionUnregistered(),
@@ -202,6 +211,7 @@ UNIONS = (
     persistence.PersistenceCommand,
     persistence.PersistenceNotice,
     registry.RegistryCommand,
+    governor.GovernorMessage | governor.GetConnectionStatus,
     EventBody,
     GlobalBody,
     session.EventPublished | session.EventsLost | session.SubscriptionEnded,

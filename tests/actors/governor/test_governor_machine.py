@@ -51,6 +51,8 @@ class GovernorMachine(RuleBasedStateMachine):
             match effect:
                 case Granted(call_id):
                     priority = self.wanted.pop(call_id)
+                    limit = self.state.max_concurrent
+                    assert limit is None or len(self.permits) <= limit, "never more than allowed"
                     assert self.now >= self.not_before, "nobody begins while the endpoint cools"
                     rank = min(((-other, number) for number, other in self.wanted.items()), default=None)
                     assert rank is None or (-priority, call_id) < rank, "larger priority, then first come"
