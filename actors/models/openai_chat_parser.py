@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import msgspec
 
 from actors.conversation import (
@@ -16,8 +14,8 @@ from actors.conversation import (
     Usage,
     UsagePart,
 )
-from actors.errors import EngineError, ErrorCode
 from actors.models.http_errors import reported_error
+from actors.models.malformed_event import cut_stream, malformed_event, plain_text
 from actors.models.tool_call_pieces import ToolCallPieces
 
 __all__ = ["OpenAIChatParser"]
@@ -28,6 +26,7 @@ _FINISH_REASONS = {
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.REFUSAL,
 }
 _THOUGHT_TYPES = frozenset({"thinking", "reasoning"})
 
@@ -62,6 +61,8 @@ class _Delta(msgspec.Struct):
 
 class _InputDetails(msgspec.Struct):
     cached_tokens: float | None = None
+    cache_write_tokens: float | None = None  # OpenRouter
+    cache_creation_tokens: float | None = None  # LiteLLM
 
 
 class _OutputDetails(msgspec.Struct):
@@ -73,16 +74,30 @@ class _Usage(msgspec.Struct):
     completion_tokens: float | None = None
     prompt_tokens_details: _InputDetails | None = None
     completion_tokens_details: _OutputDetails | None = None
+    # DeepSeek, Moonshot, and those who put Anthropic's models behind this wire.
     prompt_cache_hit_tokens: float | None = None
+    cached_tokens: float | None = None
+    cache_read_input_tokens: float | None = None
+    cache_creation_input_tokens: float | None = None
 
     def usage(self) -> Usage:
-        cached = self.prompt_tokens_details and self.prompt_tokens_details.cached_tokens
+        details = self.prompt_tokens_details or _InputDetails()
+        cached = (
+            details.cached_tokens
+            or self.prompt_cache_hit_tokens
+            or self.cached_tokens
+            or self.cache_read_input_tokens
+        )
+        written = (
+            details.cache_write_tokens or details.cache_creation_tokens or self.cache_creation_input_tokens
+        )
         reasoning = self.completion_tokens_details and self.completion_tokens_details.reasoning_tokens
         return Usage(
             input_tokens=int(self.prompt_tokens or 0),
             output_tokens=int(self.completion_tokens or 0),
-            cached_input_tokens=int(cached or self.prompt_cache_hit_tokens or 0),
+            cached_input_tokens=int(cached or 0),
             reasoning_tokens=int(reasoning or 0),
+            cache_write_tokens=int(written or 0),
         )
 
 
@@ -141,11 +156,11 @@ class OpenAIChatParser:
         try:
             chunk = _chunk_decoder.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            text = data.strip() if isinstance(data, str) else data.decode("utf-8", "replace").strip()
+            text = plain_text(data)
             if text in {"", "[DONE]"}:
                 self._done = self._done or text == "[DONE]"
                 return []
-            _fail_malformed(error)
+            raise malformed_event(error) from None
         if chunk.error or chunk.kind == "error":
             raise reported_error(data)
         parts: list[Part] = []
@@ -174,7 +189,7 @@ class OpenAIChatParser:
             EngineError: `NETWORK_ERROR`, if it has not.
         """
         if self._finish_reason is None:
-            raise EngineError(ErrorCode.NETWORK_ERROR, "the stream ended before the answer was complete")
+            raise cut_stream()
         return [*self._calls.finish()]
 
     def _add_delta(self, delta: _Delta, parts: list[Part]) -> None:
@@ -226,10 +241,3 @@ def _arguments(raw: msgspec.Raw) -> str:
     if written in {b"", b"null"}:
         return ""
     return _text_decoder.decode(written) if written.startswith(b'"') else written.decode()
-
-
-def _fail_malformed(error: Exception) -> NoReturn:
-    problem = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-    raise EngineError(
-        ErrorCode.EXECUTION_FAILED, f"the provider sent a malformed chunk: {problem}"
-    ) from None
