@@ -9,6 +9,7 @@ import msgspec
 
 from actors.connections import Connection
 from actors.errors import EngineError, ErrorCode
+from actors.governor import CircuitPolicy, RetryPolicy
 from actors.models.provider_registry import ProviderSettings
 from actors.models.providers import PROVIDERS, SCRIPTED
 
@@ -33,6 +34,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     - `project_roots`: the folders in which chat files may be; without one there are none.
     - `persist_throttle_seconds`: streamed text is at most so old on disk.
     - `silence_timeout_seconds`: a model that says nothing for so long has failed.
+    - `retry`, `circuit`: when a model call that failed before its first part is made again, and when an
+      endpoint counts as down; see `RetryPolicy` and `CircuitPolicy`.
     - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled; only a store that hangs
       in a call is waited for.
 
@@ -56,6 +59,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     project_roots: tuple[str, ...] = ()
     persist_throttle_seconds: float = 0.5
     silence_timeout_seconds: float = 60.0
+    retry: RetryPolicy = RetryPolicy()
+    circuit: CircuitPolicy = CircuitPolicy()
     shutdown_budget_seconds: float = 10.0
 
     def __post_init__(self) -> None:

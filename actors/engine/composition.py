@@ -19,6 +19,7 @@ from actors.agents import AgentDefinition
 from actors.engine.asker import closed_error
 from actors.engine.face import Engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
+from actors.governor import Governors, named_connection
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.models.provider_registry import build_provider_registry
@@ -131,10 +132,25 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
             store,
             throttle_seconds=settings.persist_throttle_seconds,
         )
+        governors = Governors(
+            system,
+            retry=settings.retry,
+            circuit=settings.circuit,
+            connection_of=named_connection if parts.model_for else models.connection_of,
+        )
         tools = ToolRunner(system.nursery.start_soon)
-        registry = await _start_registry(system, parts, find_model, persistence, tools)
+        registry = await _start_registry(system, parts, find_model, persistence, governors, tools)
         engine = Engine(
-            system, registry, persistence, http, tools, settings, parts.authorize, parts.now, parts.ids
+            system,
+            registry,
+            persistence,
+            http,
+            governors,
+            tools,
+            settings,
+            parts.authorize,
+            parts.now,
+            parts.ids,
         )
         try:
             yield engine
@@ -151,6 +167,7 @@ async def _start_registry(
     parts: _Parts,
     find_model: ModelFor,
     persistence: ActorRef[PersistenceActor],
+    governors: Governors,
     tools: ToolRunner,
 ) -> ActorRef[RegistryActor]:
     """Under a supervisor, which brings it back with its ref and its mail when it fails."""
@@ -172,6 +189,7 @@ async def _start_registry(
             environment=environment,
             model_for=find_model,
             tool_runner=tools,
+            governors=governors,
             inheritance=inheritance,
             now=parts.now,
         )

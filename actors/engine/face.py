@@ -14,6 +14,8 @@ from actors.access import LOCAL, AccessRequest, Authorize
 from actors.engine.asker import checked, checked_id, closed_error
 from actors.engine.registry_commands import RegistryCommands
 from actors.engine.session_commands import SessionCommands
+from actors.governor import ConnectionStatus, Governors
+from actors.governor.protocol import GetConnectionStatus
 from actors.models.http import HttpPool
 from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
@@ -76,6 +78,7 @@ class Engine(SessionCommands, RegistryCommands):
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
         http: HttpPool,
+        governors: Governors,
         tools: ToolRunner,
         settings: EngineSettings,
         authorize: Authorize,
@@ -85,6 +88,7 @@ class Engine(SessionCommands, RegistryCommands):
         super().__init__(registry, persistence, authorize)
         self._system = system
         self._http = http
+        self._governors = governors
         self._tools = tools
         self._settings = settings
         self._now = now
@@ -239,6 +243,11 @@ class Engine(SessionCommands, RegistryCommands):
             traffic=self.traffic(),
             tools=self._tools.statistics(),
         )
+
+    async def connection_status(self, *, principal: str = LOCAL) -> tuple[ConnectionStatus, ...]:
+        """How the connections are doing that were called so far: who runs, who waits, and for what."""
+        self._require(AccessRequest(principal=principal, action=GetConnectionStatus.__name__))
+        return await self._governors.status()
 
     def traffic(self) -> TrafficStatistics:
         """What went over HTTP so far. May be called at any time, from any thread."""

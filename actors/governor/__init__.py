@@ -1,7 +1,7 @@
 """One governor a connection: who may call its model now, who waits, who tries again."""
 
 from actors.governor.circuit import Circuit, CircuitPolicy, CircuitStatus
-from actors.governor.governors import Admission, Governors
+from actors.governor.governors import Admission, Governors, named_connection
 from actors.governor.protocol import ConnectionStatus
 from actors.governor.retrying import RetryPolicy
 
@@ -13,4 +13,5 @@ __all__ = [
     "ConnectionStatus",
     "Governors",
     "RetryPolicy",
+    "named_connection",
 ]

@@ -12,6 +12,7 @@ import msgspec
 import pykka
 import trio
 
+from actors.connections import Connection
 from actors.errors import EngineError, ErrorInfo
 from actors.governor.actor import GovernorActor
 from actors.governor.circuit import CircuitPolicy
@@ -28,7 +29,7 @@ from actors.governor.retrying import RetryPolicy
 from runtime import ActorRef, ActorSystem, SystemClosedError, get_logger
 from runtime.supervision import ChildExistsError, ChildSpec, FindChild, Intensity, StartChild, Supervisor
 
-__all__ = ["Admission", "Governors", "connection_of"]
+__all__ = ["Admission", "Governors", "named_connection"]
 
 _log = get_logger("governor")
 
@@ -38,16 +39,16 @@ _RESTARTS_BORNE = Intensity(max_restarts=5, period_seconds=10.0)
 _TIMES_ASKED = 3
 
 
-def connection_of(model: str) -> str:
-    """The connection in `connection:model`."""
-    return model.partition(":")[0]
+def named_connection(model: str) -> Connection:
+    """The connection in `connection:model`, which allows everything."""
+    return Connection(connection_id=model.partition(":")[0])
 
 
 class Governors:
     """The governors of an engine, each made when its connection is first called.
 
-    They run under a supervisor of their own. `limit_of` says how many calls a connection allows at once,
-    None: all; it is asked before every call, so that a change counts from the next one on.
+    They run under a supervisor of their own. `connection_of` is asked before every call, so that what it
+    says of how many calls a connection allows at once counts from the next one on.
     """
 
     def __init__(
@@ -56,23 +57,24 @@ class Governors:
         *,
         retry: RetryPolicy | None = None,
         circuit: CircuitPolicy | None = None,
-        limit_of: Callable[[str], int | None] = lambda _: None,
+        connection_of: Callable[[str], Connection] = named_connection,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._retry = retry or RetryPolicy()
         self._circuit = circuit or CircuitPolicy()
-        self._limit_of = limit_of
+        self._connection_of = connection_of
         self._chance = chance
         self._call_ids = itertools.count(1)
         self._refs: dict[str, ActorRef[GovernorActor]] = {}
         self._supervisor = system.spawn(Supervisor, intensity=_RESTARTS_BORNE)
 
     def admission(self, model: str, priority: int = 0) -> Admission:
-        """One call of `connection:model`; calls get their place in a queue in the order of this."""
-        return Admission(self, connection_of(model), next(self._call_ids), priority)
+        """One call of a model; calls get their place in a queue in the order of this.
 
-    def request_for(self, connection: str, call_id: int, priority: int) -> AcquirePermit:
-        return AcquirePermit(call_id=call_id, priority=priority, max_concurrent=self._limit_of(connection))
+        Raises:
+            EngineError: of `connection_of`.
+        """
+        return Admission(self, self._connection_of(model), next(self._call_ids), priority)
 
     async def governor_of(self, connection: str) -> ActorRef[GovernorActor] | None:
         """Its governor, through all its restarts; None if there are none any more."""
@@ -109,13 +111,15 @@ class Admission:
     A governor that fails, or has gone, holds nobody up: the call goes on without it then.
     """
 
-    __slots__ = ("_attempt", "_call_id", "_connection", "_governors", "_has_answer", "_priority", "_ref")
+    __slots__ = ("_attempt", "_call_id", "_connection_id", "_governors", "_has_answer", "_ref", "_request")
 
-    def __init__(self, governors: Governors, connection: str, call_id: int, priority: int) -> None:
+    def __init__(self, governors: Governors, connection: Connection, call_id: int, priority: int) -> None:
         self._governors = governors
-        self._connection = connection
+        self._connection_id = connection.connection_id
         self._call_id = call_id
-        self._priority = priority
+        self._request = AcquirePermit(
+            call_id=call_id, priority=priority, max_concurrent=connection.max_concurrent
+        )
         self._ref: ActorRef[GovernorActor] | None = None
         self._attempt = 0
         self._has_answer = False
@@ -132,14 +136,12 @@ class Admission:
             EngineError: of the last attempt, or why the connection is not called.
             Exception: what else the call raised; it is not tried again then.
         """
-        self._ref = await self._governors.governor_of(self._connection)
+        self._ref = await self._governors.governor_of(self._connection_id)
         spent_seconds = 0.0
         while True:
             self._attempt += 1
             try:
-                await self._ask(
-                    self._governors.request_for(self._connection, self._call_id, self._priority)
-                )
+                await self._ask(self._request)
                 began_at = trio.current_time()
                 try:
                     await call()
