@@ -27,7 +27,7 @@ from actors.model_settings import ModelSettings
 from actors.models.anthropic_messages_parser import WIRE
 from actors.models.base import ModelRequest, ToolDefinition
 from actors.models.kept_items import KeptItem, decoded, kept_items
-from actors.models.request_body import encode_body
+from actors.models.request_body import encode_body, fitting_name
 from actors.models.spoken import said
 
 __all__ = ["encode_request"]
@@ -36,7 +36,6 @@ _ROOM_FOR_AN_ANSWER = 8_192
 _LARGE_MODELS = re.compile(r"claude-[a-z]+-(?:[4-9]|\d\d)")  # since Claude 4, each may write this much
 _LARGE_ANSWER = 32_000
 
-_NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_NAME = 128
 _THOUGHTS = frozenset({"thinking", "redacted_thinking"})
 _BEGINNING = "(The conversation begins with the assistant.)"
@@ -269,8 +268,7 @@ def _tool_use(call: ToolCall) -> _ToolUse:
     arguments = call.arguments or "{}"
     # The wire takes objects only; what the model wrote instead is shown to it as it was.
     given = msgspec.Raw(arguments.encode()) if decoded(arguments) is not None else {"arguments": arguments}
-    name = _NOT_IN_IDS.sub("_", call.name)[:_LONGEST_NAME]
-    return _ToolUse(_id(call.call_id), name or "unnamed", given)
+    return _ToolUse(_id(call.call_id), fitting_name(call.name, _LONGEST_NAME), given)
 
 
 def _tool_result(result: ToolResult) -> _ToolResult:
@@ -280,5 +278,4 @@ def _tool_result(result: ToolResult) -> _ToolResult:
 
 
 def _id(call_id: str) -> str:
-    """The id of a call, which another provider may have given: this one is strict about its letters."""
-    return _NOT_IN_IDS.sub("_", call_id)
+    return fitting_name(call_id, _LONGEST_NAME)

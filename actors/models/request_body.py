@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -9,10 +10,12 @@ import msgspec
 
 from actors.errors import EngineError, ErrorCode
 
-__all__ = ["encode_body"]
+__all__ = ["encode_body", "fitting_name"]
 
 _OURS = frozenset({"model", "messages", "input", "system", "instructions", "stream"})
 _JOINED = frozenset({"include", "tools"})
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 
 _encoder = msgspec.json.Encoder()
 
@@ -50,3 +53,8 @@ def encode_body(body: msgspec.Struct, options: Mapping[str, Any]) -> bytes:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT, f"an option of the model cannot be written as JSON: {error}"
         ) from None
+
+
+def fitting_name(name: str, longest: int) -> str:
+    """A name or id that a model or another provider made up, in letters that strict servers take."""
+    return _NOT_IN_NAMES.sub("_", name)[:longest] or "unnamed"

@@ -1,0 +1,384 @@
+"""Turns the events of an OpenAI Responses answer into parts."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from actors.conversation import (
+    FinishPart,
+    FinishReason,
+    Part,
+    TextPart,
+    ThoughtPart,
+    Usage,
+    UsagePart,
+)
+from actors.errors import EngineError, ErrorCode
+from actors.models.begun_calls import BegunCall, BegunCalls
+from actors.models.http_errors import reported_error
+from actors.models.kept_items import KeptItems, decoded
+from actors.models.malformed_event import cut_stream, malformed_event, plain_text
+
+__all__ = ["WIRE", "OpenAIResponsesParser"]
+
+WIRE = "openai-responses"
+
+_INCOMPLETE = {
+    "max_output_tokens": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+}
+_TEXT = "output_text"
+_REFUSAL = "refusal"
+_SUMMARY = "summary_text"
+_REASONING = "reasoning_text"
+_DELTAS = {
+    "response.output_text.delta": _TEXT,
+    "response.refusal.delta": _REFUSAL,
+    "response.reasoning_summary_text.delta": _SUMMARY,
+    "response.reasoning_text.delta": _REASONING,
+}
+_WHOLE = {
+    "response.output_text.done": _TEXT,
+    "response.refusal.done": _REFUSAL,
+    "response.reasoning_summary_text.done": _SUMMARY,
+    "response.reasoning_text.done": _REASONING,
+}
+_OWN_FIELDS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
+
+
+class _InputDetails(msgspec.Struct):
+    cached_tokens: float | None = None
+    cache_write_tokens: float | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: float | None = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+    def usage(self) -> Usage:
+        read = self.input_tokens_details or _InputDetails()
+        written = self.output_tokens_details or _OutputDetails()
+        return Usage(
+            input_tokens=int(self.input_tokens or 0),
+            output_tokens=int(self.output_tokens or 0),
+            cached_input_tokens=int(read.cached_tokens or 0),
+            reasoning_tokens=int(written.reasoning_tokens or 0),
+            cache_write_tokens=int(read.cache_write_tokens or 0),
+        )
+
+
+class _Incomplete(msgspec.Struct):
+    reason: str | None = None
+
+
+class _Response(msgspec.Struct):
+    status: str | None = None
+    output: list[msgspec.Raw] | None = None
+    usage: _Usage | None = None
+    incomplete_details: _Incomplete | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    kind: object = msgspec.field(name="object", default=None)
+    output_index: int | None = None
+    content_index: int | None = None
+    summary_index: int | None = None
+    item_id: str | None = None
+    # Texts, but for tools of the provider, which nobody reads here.
+    delta: object = None
+    text: object = None
+    refusal: object = None
+    arguments: object = None
+    item: msgspec.Raw = msgspec.Raw()
+    response: msgspec.Raw = msgspec.Raw()
+    error: object = None
+
+
+class _Content(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    id: str | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    input: object = None
+    phase: str | None = None
+    content: list[_Content] | str | None = None
+    summary: list[_Content] | None = None
+
+
+_event_decoder = msgspec.json.Decoder(_Event)
+_response_decoder = msgspec.json.Decoder(_Response)
+_item_decoder = msgspec.json.Decoder(_Item)
+
+_Place = tuple[int | None, str, int]
+"""Of a piece of text: its item, its type, its number among those of its type."""
+
+
+class OpenAIResponsesParser:
+    """The parser of one answer; an `AnswerParser`.
+
+    Items that are neither words nor calls of our tools are kept as provider items, thoughts too. What
+    belongs together is told by `output_index`, since some servers give an item a new id in each event.
+    Where several responses come in one stream they are one answer.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_by_id",
+        "_calls",
+        "_calls_before",
+        "_done",
+        "_ended",
+        "_finish_reason",
+        "_has_refused",
+        "_items",
+        "_place",
+        "_spoken",
+        "_usage",
+        "_usage_before",
+    )
+
+    def __init__(self) -> None:
+        self._calls = BegunCalls()
+        self._items = KeptItems(WIRE)
+        self._finish_reason: FinishReason | None = None
+        self._usage: Usage | None = None
+        self._usage_before = Usage()  # of the responses before this one
+        self._done = False
+        self._begin_response()
+
+    def _begin_response(self) -> None:
+        self._begun: dict[int | None, BegunCall] = {}
+        self._by_id: dict[str, BegunCall] = {}
+        self._ended: set[int | None] = set()
+        self._spoken: set[_Place] = set()
+        self._place: _Place | None = None  # that of the latest delta
+        self._has_refused = False
+        self._calls_before = len(self._calls)
+
+    @property
+    def done(self) -> bool:
+        return self._done
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped, once it has said so."""
+        return self._finish_reason
+
+    def feed(self, data: str | bytes, event: str = "") -> list[Part]:
+        """The parts of one event; `data` is its JSON text, `event` its name.
+
+        Raises:
+            EngineError: with the provider's error if the event reports one; `EXECUTION_FAILED` if it is
+                malformed. The message never quotes the event.
+        """
+        if event == "error":
+            raise reported_error(data)
+        try:
+            read = _event_decoder.decode(data)
+            return self._take(read, data, read.type or event)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
+                return []
+            raise malformed_event(error) from None
+
+    def end(self) -> list[Part]:
+        """Nothing more, if the model has said why it stopped.
+
+        Raises:
+            EngineError: `NETWORK_ERROR`, if it has not.
+        """
+        if self._finish_reason is None:
+            raise cut_stream()
+        return []
+
+    def _take(self, read: _Event, data: str | bytes, kind: str) -> list[Part]:
+        parts: list[Part] = []
+        if (text_type := _DELTAS.get(kind)) is not None:
+            if isinstance(read.delta, str):
+                self._say(_place(read, text_type), read.delta, parts)
+            return parts
+        if read.kind == "response" and not read.response:  # an answer that was not streamed
+            self._end_response(_response_decoder.decode(data), kind, parts)
+            return parts
+        match kind:
+            case "response.output_item.added":
+                self._begin_item(read.output_index, _item_decoder.decode(read.item), parts)
+            case "response.output_item.done":
+                self._end_item(read.output_index, read.item, parts)
+            case "response.function_call_arguments.delta" | "response.function_call_arguments.done":
+                self._add_arguments(read, parts)
+            case "response.created":
+                if self._done:
+                    self._usage_before = self._usage or Usage()
+                    self._begin_response()
+                    self._done, self._finish_reason = False, None
+            case "response.completed" | "response.done" | "response.incomplete" | "response.failed":
+                self._end_response(_response_decoder.decode(read.response), kind, parts)
+            case "response.cancelled":
+                raise _cancelled()
+            case _ if kind in _WHOLE:
+                whole = read.refusal if kind == "response.refusal.done" else read.text
+                self._say_once(_place(read, _WHOLE[kind]), whole if isinstance(whole, str) else "", parts)
+            case _ if kind == "error" or kind.endswith("_error") or read.error:
+                raise reported_error(data)
+            case _:
+                pass
+        return parts
+
+    # --- words ------------------------------------------------------------------------------------
+
+    def _say(self, place: _Place, text: str, parts: list[Part]) -> None:
+        if place != self._place:
+            self._place = place
+            self._spoken.add(place)
+        if not text:
+            return
+        if place[1] in {_TEXT, _REFUSAL}:
+            self._has_refused = self._has_refused or place[1] == _REFUSAL
+            parts.append(TextPart(text))
+        else:
+            parts.append(ThoughtPart(text))
+
+    def _say_once(self, place: _Place, text: str, parts: list[Part]) -> None:
+        """What a server says as a whole, unless its pieces were there."""
+        if place not in self._spoken:
+            self._say(place, text, parts)
+            self._spoken.add(place)
+
+    # --- items ------------------------------------------------------------------------------------
+
+    def _begin_item(self, index: int | None, item: _Item, parts: list[Part]) -> None:
+        if item.type == "function_call":
+            call, part = self._calls.begin(item.call_id or "", item.name or "", item.arguments or "")
+            parts.append(part)
+            self._begun[index] = call
+            if item.id:
+                self._by_id[item.id] = call
+        elif item.type == "message" and item.phase:
+            # Says which message the words belong to; they themselves are in the conversation.
+            phase = {"type": "message", "phase": item.phase}
+            parts += self._items.keep(msgspec.json.encode(phase))
+
+    def _end_item(self, index: int | None, raw: msgspec.Raw, parts: list[Part]) -> None:
+        self._ended.add(index)
+        item = _item_decoder.decode(raw)
+        match item.type:
+            case "message":
+                self._say_contents(index, item.content, parts)
+            case "function_call":
+                self._end_call(index, item, bytes(raw), parts)
+            case "custom_tool_call":
+                # Its input is any text, where the conversation has JSON.
+                arguments = msgspec.json.encode({"input": item.input}).decode()
+                call, part = self._calls.begin(item.call_id or "", item.name or "", arguments)
+                parts += [part, *self._calls.end(call), *self._items.pass_call(bytes(raw), is_special=True)]
+            case "reasoning":
+                for number, piece in enumerate(item.summary or ()):
+                    self._say_once((index, _SUMMARY, number), piece.text or "", parts)
+                self._say_contents(index, item.content, parts)
+                parts += self._items.keep(bytes(raw))
+            case _:
+                parts += self._items.keep(bytes(raw))
+
+    def _add_arguments(self, read: _Event, parts: list[Part]) -> None:
+        call = (
+            self._by_id.get(read.item_id or "") or self._begun.get(read.output_index) or self._calls.latest
+        )
+        if call is None:
+            return
+        if isinstance(read.delta, str):
+            part = self._calls.add(call, read.delta)
+            parts += [part] if part else []
+        elif isinstance(read.arguments, str) and call.call_id and call.name:
+            parts += self._calls.end(call, arguments=read.arguments)
+
+    def _say_contents(
+        self, index: int | None, contents: list[_Content] | str | None, parts: list[Part]
+    ) -> None:
+        if isinstance(contents, str):
+            contents = [_Content(_TEXT, contents)]
+        for number, content in enumerate(contents or ()):
+            said = content.refusal if content.type == _REFUSAL else content.text
+            if said and content.type in {_TEXT, _REFUSAL, _REASONING}:
+                self._say_once((index, content.type, number), said, parts)
+
+    def _end_call(self, index: int | None, item: _Item, raw: bytes, parts: list[Part]) -> None:
+        call = self._by_id.get(item.id or "") or self._begun.get(index)
+        if call is None:
+            call, part = self._calls.begin(item.call_id or "", item.name or "")
+            parts.append(part)
+        parts += self._calls.end(
+            call, arguments=item.arguments or "", call_id=item.call_id or "", name=item.name or ""
+        )
+        fields = decoded(raw) or {}
+        is_special = call.call_id == item.call_id and not fields.keys() <= _OWN_FIELDS
+        parts += self._items.pass_call(raw, is_special=is_special)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _end_response(self, response: _Response, kind: str, parts: list[Part]) -> None:
+        status = response.status or ("completed" if kind != "response.incomplete" else "incomplete")
+        if kind == "response.failed" or status == "failed":
+            raise reported_error(bytes(response.error) or b"{}")
+        if status == "cancelled":
+            raise _cancelled()
+        if not self._ended and not self._spoken and not self._begun:
+            for index, item in enumerate(response.output or ()):
+                self._begin_item(index, _item_decoder.decode(item), parts)
+                self._end_item(index, item, parts)
+        if response.usage is not None:
+            usage = self._usage_before + response.usage.usage()
+            if usage != self._usage:
+                self._usage = usage
+                parts.append(UsagePart(usage))
+        if self._finish_reason is None:
+            parts += self._calls.finish()
+            self._finish_reason = self._reason(response, status)
+            parts.append(FinishPart(self._finish_reason))
+        self._done = True
+
+    def _reason(self, response: _Response, status: str) -> FinishReason:
+        if status == "incomplete":
+            why = (response.incomplete_details or _Incomplete()).reason or ""
+            return _INCOMPLETE.get(why, FinishReason.OTHER)
+        if self._has_refused:
+            return FinishReason.REFUSAL
+        return FinishReason.TOOL_CALLS if len(self._calls) > self._calls_before else FinishReason.STOP
+
+
+def _cancelled() -> EngineError:
+    return EngineError(ErrorCode.EXECUTION_FAILED, "the provider cancelled the answer")
+
+
+def _place(read: _Event, kind: str) -> _Place:
+    number = read.summary_index if kind == _SUMMARY else read.content_index
+    return (read.output_index, kind, number or 0)
+
+
+def _is_unknown(data: str | bytes) -> bool:
+    """Whether an event is of a type that we do not read, and may be shaped as it likes."""
+    kind = cast("object", (decoded(data) or {}).get("type"))
+    return isinstance(kind, str) and not (
+        kind in _DELTAS
+        or kind in _WHOLE
+        or kind.startswith(("response.output_item.", "response.function_call_arguments."))
+        or kind in {"response.completed", "response.done", "response.incomplete", "response.failed"}
+    )
