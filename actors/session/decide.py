@@ -275,14 +275,15 @@ def _report(state: SessionState) -> list[Effect]:
     """Say where the session stands, and again what a registry that has failed may not have taken in."""
     turn = state.turn
     admitted = turn is not None and (turn.granted or turn.phase is not Phase.WAITING)
+    kept = state.kept_slot()
     effects: list[Effect] = [
         TellRegistry(
             AdmissionReport(
                 runtime=state.runtime(state.known_record()),
-                task_id=turn.task_id if turn is not None and admitted else None,
+                task_id=kept or (turn.task_id if turn is not None and admitted else None),
                 priority=0 if turn is None else turn.priority,
                 number=0 if turn is None else turn.number,
-                has_slot=turn is not None and turn.granted,
+                has_slot=kept is not None or (turn is not None and turn.granted),
                 subscribers=tuple(state.events.subscribers),
             )
         )

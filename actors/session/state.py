@@ -213,6 +213,13 @@ class SessionState:
         held_back, self._held_back = self._held_back, []
         return held_back
 
+    def kept_slot(self) -> str | None:
+        """The task whose slot is kept until its calls have ended, if there is one."""
+        for effect in self._held_back:
+            if isinstance(effect, TellRegistry) and isinstance(effect.message, ReturnSlot):
+                return effect.message.task_id
+        return None
+
     def hold_back(self, effects: list[Effect]) -> list[Effect]:
         """Keep what would give the slot on, or the session up, while stopped calls are still at work."""
         if not self.stopping:

@@ -255,6 +255,9 @@ class SurroundedSession(RuleBasedStateMachine):
             assert turn.granted
         if world.to_registry or world.from_registry or world.rebuild is not None or not world.state.ready:
             return
+        if world.state.stopping:
+            assert world.rebuild or world.pool.holds("s"), "given on before what was stopped has ended"
+            return
         if turn is None:
             assert not world.pool.holds("s")
         elif turn.granted or turn.phase in HAS_SLOT_OR_PLACE:

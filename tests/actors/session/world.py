@@ -460,8 +460,8 @@ class World:
             self.to_store.append(write)
 
     def _tell_registry(self, message: ToRegistry) -> None:
-        says_it_again = isinstance(message, AdmissionReport | Passivate)
-        assert not self.passivated or says_it_again, "it spoke after its goodbye"
+        says_it_again = isinstance(message, AdmissionReport | Passivate | SubscriberRefused)
+        assert not self.passivated or says_it_again, f"it spoke after its goodbye: {message}"
         if isinstance(message, RequestSlot | ReturnSlot | Passivate):
             assert not self.stopping, "what was stopped is still at work"
         match message:
