@@ -462,7 +462,7 @@ class World:
     def _tell_registry(self, message: ToRegistry) -> None:
         says_it_again = isinstance(message, AdmissionReport | Passivate | SubscriberRefused)
         assert not self.passivated or says_it_again, f"it spoke after its goodbye: {message}"
-        if isinstance(message, RequestSlot | ReturnSlot | Passivate):
+        if isinstance(message, RequestSlot | ReturnSlot | Passivate) and self.state.failure is None:
             assert not self.stopping, "what was stopped is still at work"
         match message:
             case RequestSlot(_, task_id):
