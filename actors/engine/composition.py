@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,14 @@ import trio
 
 from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
+from actors.catalog.service import AgentService
 from actors.engine.asker import closed_error
+from actors.engine.catalog import open_catalog
 from actors.engine.face import Engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.governor import Governors, named_connection
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
-from actors.models.provider_registry import build_provider_registry
 from actors.persistence.actor import PersistenceActor
 from actors.registry.actor import RegistryActor
 from actors.registry.ledger import Ledger
@@ -30,7 +31,7 @@ from actors.registry.protocol import REGISTRY_NAME
 from actors.session.actor import SessionActor
 from actors.session.protocol import Inheritance, session_name
 from actors.session.state import SessionEnvironment
-from actors.settings import EngineSettings, key_environment
+from actors.settings import EngineSettings
 from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
@@ -66,7 +67,7 @@ async def open_engine(
     *,
     store: Store | None = None,
     model_for: ModelFor | None = None,
-    agents: Mapping[str, AgentDefinition] | None = None,
+    catalog: AgentService | None = None,
     tools: Iterable[Tool] = (),
     authorize: Authorize = allow_local,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -75,21 +76,21 @@ async def open_engine(
 ) -> AsyncGenerator[Engine, None]:
     """Run an engine for the time of an `async with` block in trio.
 
-    `store` and `model_for` replace what the settings name. `agents` are found by their executor id,
-    `authorize` is asked before every command, `now` and `ids` are the time and the ids of everything that
-    comes to be. Its actors run in `system` and end with that, or in a system of their own. At the end of
-    the block, also when it is cancelled, running turns are aborted, their partial answers kept, and
-    everything is flushed.
+    `store`, `model_for` and `catalog` replace what the settings name; the catalog has agents, by their
+    executor ids, connections and MCP servers. `authorize` is asked before every command, `now` and `ids`
+    are the time and the ids of everything that comes to be. Its actors run in `system` and end with that,
+    or in a system of their own. At the end of the block, also when it is cancelled, running turns are
+    aborted, their partial answers kept, and everything is flushed.
 
     Raises:
-        EngineError: the store cannot be opened, or a setting is wrong; nothing has been started then.
+        EngineError: the store or the catalog cannot be opened, or a setting is wrong; nothing is left then.
     """
     settings = settings or EngineSettings()
     parts = _Parts(
         settings=settings,
         store=store,
         model_for=model_for,
-        agents=agents or {},
+        catalog=catalog,
         tools=ToolRegistry(tools),
         authorize=authorize,
         now=now,
@@ -108,7 +109,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     settings: EngineSettings
     store: Store | None
     model_for: ModelFor | None
-    agents: Mapping[str, AgentDefinition]
+    catalog: AgentService | None
     tools: ToolRegistry
     authorize: Authorize
     now: Callable[[], datetime]
@@ -118,11 +119,11 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engine, None]:
     settings = parts.settings
-    async with HttpPool(silence_seconds=settings.silence_timeout_seconds) as http:
-        models = await build_provider_registry(
-            settings.providers({}), http, environment=key_environment(settings)
-        )
-        find_model = _mapped(parts.model_for) if parts.model_for else models.language_model
+    async with (
+        HttpPool(silence_seconds=settings.silence_timeout_seconds) as http,
+        open_catalog(system, settings, http, parts.catalog) as (catalog, view),
+    ):
+        find_model = _mapped(parts.model_for) if parts.model_for else view.find_model
         if parts.model_for is None:
             find_model(settings.model)  # a wrong one is told before there is a store for it
         store = await _open_store(settings, parts.ids) if parts.store is None else parts.store
@@ -136,14 +137,17 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
             system,
             retry=settings.retry,
             circuit=settings.circuit,
-            connection_of=named_connection if parts.model_for else models.connection_of,
+            connection_of=named_connection if parts.model_for else view.connection_of,
         )
         tools = ToolRunner(system.nursery.start_soon)
-        registry = await _start_registry(system, parts, find_model, persistence, governors, tools)
+        registry = await _start_registry(
+            system, parts, view.find_agent, find_model, persistence, governors, tools
+        )
         engine = Engine(
             system,
             registry,
             persistence,
+            catalog,
             http,
             governors,
             tools,
@@ -165,6 +169,7 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
 async def _start_registry(
     system: ActorSystem,
     parts: _Parts,
+    find_agent: Callable[[str], AgentDefinition | None],
     find_model: ModelFor,
     persistence: ActorRef[PersistenceActor],
     governors: Governors,
@@ -174,7 +179,7 @@ async def _start_registry(
     environment = SessionEnvironment(
         new_id=parts.ids,
         check_model=_check_of(find_model),
-        find_agent=parts.agents.get,
+        find_agent=find_agent,
         tools=parts.tools,
         authorize=parts.authorize,
     )
@@ -295,7 +300,7 @@ def start_engine(
     *,
     store: Store | None = None,
     model_for: ModelFor | None = None,
-    agents: Mapping[str, AgentDefinition] | None = None,
+    catalog: AgentService | None = None,
     tools: Iterable[Tool] = (),
     authorize: Authorize = allow_local,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -307,7 +312,7 @@ def start_engine(
         settings=settings,
         store=store,
         model_for=model_for,
-        agents=agents or {},
+        catalog=catalog,
         tools=ToolRegistry(tools),
         authorize=authorize,
         now=now,

@@ -11,7 +11,9 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from actors.access import LOCAL, AccessRequest, Authorize
+from actors.catalog.actor import CatalogActor
 from actors.engine.asker import checked, checked_id, closed_error
+from actors.engine.catalog_commands import CatalogCommands
 from actors.engine.registry_commands import RegistryCommands
 from actors.engine.session_commands import SessionCommands
 from actors.governor import ConnectionStatus, Governors
@@ -65,7 +67,7 @@ class EngineStatistics(msgspec.Struct, frozen=True):
     tools: ToolStatistics
 
 
-class Engine(SessionCommands, RegistryCommands):
+class Engine(SessionCommands, RegistryCommands, CatalogCommands):
     """Many chat sessions. Made by `open_engine` or `start_engine`.
 
     Every method sends a message and waits for its answer, in trio and in asyncio alike, in any thread; from
@@ -77,6 +79,7 @@ class Engine(SessionCommands, RegistryCommands):
         system: ActorSystem,
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
+        catalog: ActorRef[CatalogActor],
         http: HttpPool,
         governors: Governors,
         tools: ToolRunner,
@@ -87,6 +90,7 @@ class Engine(SessionCommands, RegistryCommands):
     ) -> None:
         super().__init__(registry, persistence, authorize)
         self._system = system
+        self._catalog = catalog
         self._http = http
         self._governors = governors
         self._tools = tools

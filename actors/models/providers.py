@@ -35,6 +35,11 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
             key_variable="DASHSCOPE_API_KEY",
         ),
+        "anthropic": Provider(
+            base_url="https://api.anthropic.com/v1",
+            key_variable="ANTHROPIC_API_KEY",
+            wire="anthropic-messages",
+        ),
         "cerebras": Provider(base_url="https://api.cerebras.ai/v1", key_variable="CEREBRAS_API_KEY"),
         "deepseek": Provider(base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
         "fireworks": Provider(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
+from actors.models.anthropic_messages import AnthropicMessagesModel
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.models.openai_chat import OpenAIChatModel
@@ -62,7 +63,30 @@ def _openai_chat(
     )
 
 
-WIRES: Mapping[str, Wire] = MappingProxyType({"openai-chat": _openai_chat})
+def _anthropic_messages(
+    name: str,
+    model: str,
+    *,
+    provider: Provider,
+    http: HttpPool,
+    api_key: str,
+    headers: Mapping[str, str],
+    settings: ModelSettings,
+) -> LanguageModel:
+    return AnthropicMessagesModel(
+        name,
+        model,
+        base_url=provider.base_url,
+        http=http,
+        api_key=api_key,
+        headers=headers,
+        settings=settings,
+    )
+
+
+WIRES: Mapping[str, Wire] = MappingProxyType(
+    {"anthropic-messages": _anthropic_messages, "openai-chat": _openai_chat}
+)
 """By the names that connections and settings call them."""
 
 

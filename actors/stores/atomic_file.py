@@ -75,9 +75,9 @@ def read_file(path: Path) -> tuple[bytes, Stamp]:
     return data, Stamp.of(status, digest_of(data))
 
 
-def create_file(path: Path, data: bytes) -> Stamp:
+def create_file(path: Path, data: bytes, *, mode: int = 0o666) -> Stamp:
     """Make a file, durably. Raises FileExistsError, or another OSError and leaves nothing there."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
     try:
         return replace_file(path, data)
     except BaseException:

@@ -9,6 +9,7 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from actors.agents import AgentDefinition
+from actors.catalog import MemoryAgentService
 from actors.conversation import Text, TextPart
 from actors.engine import open_engine, start_engine
 from actors.errors import EngineError, ErrorCode
@@ -68,9 +69,10 @@ async def test_two_registries_of_one_engine_show_the_same() -> None:
 
 async def test_a_retry_may_use_another_agent() -> None:
     models = {"scripted:one": ScriptedModel(), "scripted:two": ScriptedModel()}
-    agents = {"b": AgentDefinition(agent_id="b", model="scripted:two", system_prompt="You are b.")}
+    agent = AgentDefinition(agent_id="b", model="scripted:two", system_prompt="You are b.")
     settings = EngineSettings(model="scripted:one")
-    async with open_engine(settings, model_for=models.__getitem__, agents=agents) as engine:
+    catalog = MemoryAgentService([agent])
+    async with open_engine(settings, model_for=models.__getitem__, catalog=catalog) as engine:
         registry = SessionRegistry(engine)
         await engine.create_session(session_id="a")
         await engine.wait_turn("a", await registry.submit_task("a", "hello"))

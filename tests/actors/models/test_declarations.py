@@ -1,4 +1,4 @@
-"""Models are found by plain functions that know nothing of the actors, and what was not kept is not there."""
+"""Models are found by plain functions that know no actors, and what was not kept is not there."""
 
 from __future__ import annotations
 

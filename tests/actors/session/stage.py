@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
+from actors.catalog import MemoryAgentService
 from actors.conversation import FinishPart, FinishReason, Role, Text, TextPart, ToolCallPart, ToolResult
 from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
@@ -118,7 +119,7 @@ async def open_stage(
         store=store,
         model_for=model_for,
         tools=tools,
-        agents=agents,
+        catalog=MemoryAgentService((agents or {}).values()),
         authorize=authorize,
         system=system,
     ) as engine:
