@@ -66,7 +66,7 @@ class Governors:
         self._chance = chance
         self._call_ids = itertools.count(1)
         self._refs: dict[str, ActorRef[GovernorActor]] = {}
-        self._supervisor = system.spawn(Supervisor, intensity=_RESTARTS_BORNE)
+        self.supervisor = system.spawn(Supervisor, intensity=_RESTARTS_BORNE)
 
     def admission(self, model: str, priority: int = 0) -> Admission:
         """One call of a model; calls get their place in a queue in the order of this.
@@ -98,9 +98,9 @@ class Governors:
         permits: dict[int, float] = {}
         make = partial(GovernorActor, connection, permits, self._retry, self._circuit, self._chance)
         try:
-            return await self._supervisor.ask(StartChild(ChildSpec(connection or "-", make)), block=False)
+            return await self.supervisor.ask(StartChild(ChildSpec(connection or "-", make)), block=False)
         except ChildExistsError:  # another call was quicker
-            return await self._supervisor.ask(FindChild(connection or "-"), block=False)
+            return await self.supervisor.ask(FindChild(connection or "-"), block=False)
         except (pykka.ActorDeadError, SystemClosedError):
             return None
 
