@@ -1,10 +1,14 @@
 """Language models: one contract, the wires to providers, and a scripted model without a network."""
 
+from actors.models.anthropic_messages import AnthropicMessagesModel
+from actors.models.anthropic_messages_parser import AnthropicMessagesParser
 from actors.models.base import Emit, LanguageModel, ModelRequest
 from actors.models.http import HttpPool
 from actors.models.model_config import ModelConfig, parse_model_config
 from actors.models.openai_chat import OpenAIChatModel
 from actors.models.openai_chat_parser import OpenAIChatParser
+from actors.models.openai_responses import OpenAIResponsesModel
+from actors.models.openai_responses_parser import OpenAIResponsesParser
 from actors.models.provider_registry import (
     ProviderRegistry,
     ProviderSettings,
@@ -19,6 +23,8 @@ from actors.models.wires import WIRES
 __all__ = [
     "PROVIDERS",
     "WIRES",
+    "AnthropicMessagesModel",
+    "AnthropicMessagesParser",
     "Delay",
     "Emit",
     "Fail",
@@ -30,6 +36,8 @@ __all__ = [
     "ModelRequest",
     "OpenAIChatModel",
     "OpenAIChatParser",
+    "OpenAIResponsesModel",
+    "OpenAIResponsesParser",
     "Provider",
     "ProviderRegistry",
     "ProviderSettings",

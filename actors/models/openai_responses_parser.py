@@ -20,6 +20,16 @@ from actors.models.begun_calls import BegunCall, BegunCalls
 from actors.models.http_errors import reported_error
 from actors.models.kept_items import KeptItems, decoded
 from actors.models.malformed_event import cut_stream, malformed_event, plain_text
+from actors.models.openai_responses_events import (
+    Incomplete,
+    ItemContent,
+    OutputItem,
+    Response,
+    ResponseEvent,
+    event_decoder,
+    item_decoder,
+    response_decoder,
+)
 
 __all__ = ["WIRE", "OpenAIResponsesParser"]
 
@@ -48,84 +58,6 @@ _WHOLE = {
 }
 _OWN_FIELDS = frozenset({"type", "id", "status", "call_id", "name", "arguments"})
 
-
-class _InputDetails(msgspec.Struct):
-    cached_tokens: float | None = None
-    cache_write_tokens: float | None = None
-
-
-class _OutputDetails(msgspec.Struct):
-    reasoning_tokens: float | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: float | None = None
-    output_tokens: float | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-    def usage(self) -> Usage:
-        read = self.input_tokens_details or _InputDetails()
-        written = self.output_tokens_details or _OutputDetails()
-        return Usage(
-            input_tokens=int(self.input_tokens or 0),
-            output_tokens=int(self.output_tokens or 0),
-            cached_input_tokens=int(read.cached_tokens or 0),
-            reasoning_tokens=int(written.reasoning_tokens or 0),
-            cache_write_tokens=int(read.cache_write_tokens or 0),
-        )
-
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Response(msgspec.Struct):
-    status: str | None = None
-    output: list[msgspec.Raw] | None = None
-    usage: _Usage | None = None
-    incomplete_details: _Incomplete | None = None
-    error: msgspec.Raw = msgspec.Raw()
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    kind: object = msgspec.field(name="object", default=None)
-    output_index: int | None = None
-    content_index: int | None = None
-    summary_index: int | None = None
-    item_id: str | None = None
-    # Texts, but for tools of the provider, which nobody reads here.
-    delta: object = None
-    text: object = None
-    refusal: object = None
-    arguments: object = None
-    item: msgspec.Raw = msgspec.Raw()
-    response: msgspec.Raw = msgspec.Raw()
-    error: object = None
-
-
-class _Content(msgspec.Struct):
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _Item(msgspec.Struct):
-    type: str = ""
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    input: object = None
-    phase: str | None = None
-    content: list[_Content] | str | None = None
-    summary: list[_Content] | None = None
-
-
-_event_decoder = msgspec.json.Decoder(_Event)
-_response_decoder = msgspec.json.Decoder(_Response)
-_item_decoder = msgspec.json.Decoder(_Item)
 
 _Place = tuple[int | None, str, int]
 """Of a piece of text: its item, its type, its number among those of its type."""
@@ -192,7 +124,7 @@ class OpenAIResponsesParser:
         if event == "error":
             raise reported_error(data)
         try:
-            read = _event_decoder.decode(data)
+            read = event_decoder.decode(data)
             return self._take(read, data, read.type or event)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
@@ -209,18 +141,18 @@ class OpenAIResponsesParser:
             raise cut_stream()
         return []
 
-    def _take(self, read: _Event, data: str | bytes, kind: str) -> list[Part]:
+    def _take(self, read: ResponseEvent, data: str | bytes, kind: str) -> list[Part]:
         parts: list[Part] = []
         if (text_type := _DELTAS.get(kind)) is not None:
             if isinstance(read.delta, str):
                 self._say(_place(read, text_type), read.delta, parts)
             return parts
         if read.kind == "response" and not read.response:  # an answer that was not streamed
-            self._end_response(_response_decoder.decode(data), kind, parts)
+            self._end_response(response_decoder.decode(data), kind, parts)
             return parts
         match kind:
             case "response.output_item.added":
-                self._begin_item(read.output_index, _item_decoder.decode(read.item), parts)
+                self._begin_item(read.output_index, item_decoder.decode(read.item), parts)
             case "response.output_item.done":
                 self._end_item(read.output_index, read.item, parts)
             case "response.function_call_arguments.delta" | "response.function_call_arguments.done":
@@ -231,7 +163,7 @@ class OpenAIResponsesParser:
                     self._begin_response()
                     self._done, self._finish_reason = False, None
             case "response.completed" | "response.done" | "response.incomplete" | "response.failed":
-                self._end_response(_response_decoder.decode(read.response), kind, parts)
+                self._end_response(response_decoder.decode(read.response), kind, parts)
             case "response.cancelled":
                 raise _cancelled()
             case _ if kind in _WHOLE:
@@ -265,7 +197,7 @@ class OpenAIResponsesParser:
 
     # --- items ------------------------------------------------------------------------------------
 
-    def _begin_item(self, index: int | None, item: _Item, parts: list[Part]) -> None:
+    def _begin_item(self, index: int | None, item: OutputItem, parts: list[Part]) -> None:
         if item.type == "function_call":
             call, part = self._calls.begin(item.call_id or "", item.name or "", item.arguments or "")
             parts.append(part)
@@ -279,7 +211,7 @@ class OpenAIResponsesParser:
 
     def _end_item(self, index: int | None, raw: msgspec.Raw, parts: list[Part]) -> None:
         self._ended.add(index)
-        item = _item_decoder.decode(raw)
+        item = item_decoder.decode(raw)
         match item.type:
             case "message":
                 self._say_contents(index, item.content, parts)
@@ -298,7 +230,7 @@ class OpenAIResponsesParser:
             case _:
                 parts += self._items.keep(bytes(raw))
 
-    def _add_arguments(self, read: _Event, parts: list[Part]) -> None:
+    def _add_arguments(self, read: ResponseEvent, parts: list[Part]) -> None:
         call = (
             self._by_id.get(read.item_id or "") or self._begun.get(read.output_index) or self._calls.latest
         )
@@ -311,16 +243,16 @@ class OpenAIResponsesParser:
             parts += self._calls.end(call, arguments=read.arguments)
 
     def _say_contents(
-        self, index: int | None, contents: list[_Content] | str | None, parts: list[Part]
+        self, index: int | None, contents: list[ItemContent] | str | None, parts: list[Part]
     ) -> None:
         if isinstance(contents, str):
-            contents = [_Content(_TEXT, contents)]
+            contents = [ItemContent(_TEXT, contents)]
         for number, content in enumerate(contents or ()):
             said = content.refusal if content.type == _REFUSAL else content.text
             if said and content.type in {_TEXT, _REFUSAL, _REASONING}:
                 self._say_once((index, content.type, number), said, parts)
 
-    def _end_call(self, index: int | None, item: _Item, raw: bytes, parts: list[Part]) -> None:
+    def _end_call(self, index: int | None, item: OutputItem, raw: bytes, parts: list[Part]) -> None:
         call = self._by_id.get(item.id or "") or self._begun.get(index)
         if call is None:
             call, part = self._calls.begin(item.call_id or "", item.name or "")
@@ -334,7 +266,7 @@ class OpenAIResponsesParser:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _end_response(self, response: _Response, kind: str, parts: list[Part]) -> None:
+    def _end_response(self, response: Response, kind: str, parts: list[Part]) -> None:
         status = response.status or ("completed" if kind != "response.incomplete" else "incomplete")
         if kind == "response.failed" or status == "failed":
             raise reported_error(bytes(response.error) or b"{}")
@@ -342,7 +274,7 @@ class OpenAIResponsesParser:
             raise _cancelled()
         if not self._ended and not self._spoken and not self._begun:
             for index, item in enumerate(response.output or ()):
-                self._begin_item(index, _item_decoder.decode(item), parts)
+                self._begin_item(index, item_decoder.decode(item), parts)
                 self._end_item(index, item, parts)
         if response.usage is not None:
             usage = self._usage_before + response.usage.usage()
@@ -355,9 +287,9 @@ class OpenAIResponsesParser:
             parts.append(FinishPart(self._finish_reason))
         self._done = True
 
-    def _reason(self, response: _Response, status: str) -> FinishReason:
+    def _reason(self, response: Response, status: str) -> FinishReason:
         if status == "incomplete":
-            why = (response.incomplete_details or _Incomplete()).reason or ""
+            why = (response.incomplete_details or Incomplete()).reason or ""
             return _INCOMPLETE.get(why, FinishReason.OTHER)
         if self._has_refused:
             return FinishReason.REFUSAL
@@ -368,7 +300,7 @@ def _cancelled() -> EngineError:
     return EngineError(ErrorCode.EXECUTION_FAILED, "the provider cancelled the answer")
 
 
-def _place(read: _Event, kind: str) -> _Place:
+def _place(read: ResponseEvent, kind: str) -> _Place:
     number = read.summary_index if kind == _SUMMARY else read.content_index
     return (read.output_index, kind, number or 0)
 
