@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
@@ -34,26 +34,23 @@ def wrong_arguments(tool: Tool, arguments: str) -> str:
         decoded = msgspec.json.decode(arguments or "{}", type=dict[str, object])
         if arguments.count("{") + arguments.count("[") > _DEEPEST and _is_deep(decoded):
             return _TOO_DEEP
-        errors = tool.schema.find_errors(decoded) if tool.check is None else _checked(tool.check, decoded)
+        error = _find_error(tool, decoded)
     except (msgspec.DecodeError, UnicodeError) as error:
         return f"The arguments are not a JSON object: {error}."
     except RecursionError:
         return _TOO_DEEP
-    if not errors:
-        return ""
-    return f"The arguments do not fit the schema of {tool.name!r}. {'; '.join(errors)}."
+    return f"The arguments do not fit the schema of {tool.name!r}. {error}." if error else ""
 
 
-def _checked(
-    check: Callable[[Mapping[str, object]], str], arguments: Mapping[str, object]
-) -> tuple[str, ...]:
+def _find_error(tool: Tool, arguments: Mapping[str, object]) -> str:
     try:
-        error = check(arguments)
+        if tool.check is not None:
+            return tool.check(arguments)
+        return "; ".join(tool.schema.find_errors(arguments))
     except RecursionError:
         raise
-    except Exception as failure:  # noqa: BLE001 - translation edge: foreign code, as in a `__post_init__`
-        error = f"they cannot be checked: {type(failure).__name__}"
-    return (error,) if error else ()
+    except Exception as error:  # noqa: BLE001 - translation edge: foreign schemas, and a `__post_init__`
+        return f"They cannot be checked: {type(error).__name__}"
 
 
 def _is_deep(value: object) -> bool:

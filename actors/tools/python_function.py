@@ -44,15 +44,15 @@ def _text_of(result: object) -> str:
         return "done"
     try:
         return msgspec.json.encode(result, enc_hook=_encoded).decode()
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except Exception as error:  # whatever foreign values raise while they are read
         kind = type(result).__name__
         raise EngineError(
             ErrorCode.EXECUTION_FAILED,
-            f"The tool returned a {kind}, which is neither text nor JSON: {error}",
+            f"The tool returned {kind!r}, which is neither text nor JSON: {error}",
         ) from error
 
 
 def _encoded(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
-    raise NotImplementedError(f"no JSON for {type(value).__name__}")
+    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -71,7 +71,12 @@ class Signature:
         return bound
 
     def _converted(self, arguments: Mapping[str, object]) -> msgspec.Struct:
-        return msgspec.convert(arguments, self._arguments, str_keys=True, dec_hook=_decoded)
+        try:
+            return msgspec.convert(arguments, self._arguments, str_keys=True, dec_hook=_decoded)
+        except msgspec.ValidationError:
+            # Seldom: is it only how a number is written?
+            whole = _with_whole_numbers(arguments)
+            return msgspec.convert(whole, self._arguments, str_keys=True, dec_hook=_decoded)
 
 
 def wrong_declaration(function: Callable[..., object], problem: str) -> EngineError:
@@ -140,10 +145,10 @@ def _documented(function: Callable[..., object]) -> tuple[str, dict[str, str]]:
 
 
 def _schema_of(arguments: type[msgspec.Struct], described: Mapping[str, str]) -> dict[str, object]:
-    _, definitions = msgspec.json.schema_components(
+    (reference,), definitions = msgspec.json.schema_components(
         [arguments], ref_template=_REFERENCE, schema_hook=_schema_of_other
     )
-    schema: dict[str, object] = definitions.pop(arguments.__name__)
+    schema: dict[str, object] = definitions.pop(reference["$ref"].rpartition("/")[-1])
     schema.pop("title", None)
     properties = cast("dict[str, dict[str, object]]", schema["properties"])
     for name, property_schema in properties.items():
@@ -158,6 +163,21 @@ def _schema_of_other(kind: type) -> dict[str, object]:
     if issubclass(kind, Path):
         return {"type": "string"}
     raise NotImplementedError
+
+
+def _with_whole_numbers(value: object) -> object:
+    """JSON knows one kind of number, and 3.0 is an integer to it; msgspec sees a float."""
+    match value:
+        case float():
+            return int(value) if value.is_integer() else value
+        case dict():
+            return {
+                name: _with_whole_numbers(item) for name, item in cast("dict[str, object]", value).items()
+            }
+        case list():
+            return [_with_whole_numbers(item) for item in cast("list[object]", value)]
+        case _:
+            return value
 
 
 def _decoded(kind: type, value: object) -> object:

@@ -1,0 +1,379 @@
+"""Running tools: whatever a tool does, its call ends, in time and with a bounded result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.conversation import ToolStatus
+from actors.errors import EngineError, ErrorCode
+from actors.tools import Tool, ToolContext, ToolKind, ToolOutcome, ToolStatistics
+from runtime import offload_statistics
+from tests.actors.tools import misdeeds
+from tests.actors.tools.stage import call_tool, context_of, open_runner
+
+Arguments = Mapping[str, object]
+KINDS = list(ToolKind)
+MANY = 45
+"""More than there are places for threads."""
+
+
+@pytest.fixture(autouse=True)
+def released_threads() -> Iterator[None]:
+    """No thread outlives its test."""
+    misdeeds.RELEASE.clear()
+    yield
+    misdeeds.RELEASE.set()
+
+
+def limited(tool: Tool, timeout_seconds: float) -> Tool:
+    return msgspec.structs.replace(tool, timeout_seconds=timeout_seconds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_tool_returns_is_its_result(kind: ToolKind) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, misdeeds.of_kind(kind, misdeeds.greet), name="Ada")
+
+    assert outcome == ToolOutcome(ToolStatus.SUCCEEDED, "hello Ada")
+    assert runner.statistics() == ToolStatistics(
+        calls=1, running=0, timed_out=0, truncated=0, abandoned=0, left=0
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tool_knows_whose_call_it_is(kind: ToolKind) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, misdeeds.of_kind(kind, misdeeds.tell_where))
+
+    assert outcome.output == "s t c /work"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [
+        (misdeeds.fail, "The tool failed: ValueError: no such file"),
+        (misdeeds.exit_python, "SystemExit: 3"),
+        (misdeeds.interrupt, "KeyboardInterrupt"),
+        (misdeeds.fail_speechless, "SpeechlessError"),
+        (misdeeds.return_number, "TypeError: a tool says and returns text, not int"),
+    ],
+)
+async def test_what_a_tool_raises_is_a_failed_call(
+    kind: ToolKind, deed: Callable[[Arguments, ToolContext], str], reason: str
+) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, misdeeds.of_kind(kind, deed))
+
+    assert outcome.status is ToolStatus.FAILED
+    assert reason in outcome.output
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_ten_megabytes_are_cut_in_the_middle(kind: ToolKind) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, misdeeds.of_kind(kind, misdeeds.return_much))
+
+    assert outcome.status is ToolStatus.SUCCEEDED
+    assert outcome.output.startswith("beginä")
+    assert outcome.output.endswith("äend")
+    assert "bytes left out" in outcome.output
+    assert len(outcome.output.encode()) <= 1000
+    assert runner.statistics().truncated == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_flood_ends(kind: ToolKind) -> None:
+    shown: list[str] = []
+    async with open_runner() as runner:
+        tool = misdeeds.of_kind(kind, misdeeds.flood)
+        outcome = await runner.run(tool, {}, context_of(shown.append))
+
+    assert outcome.output == "flooded"
+    assert len(shown) == (0 if kind is ToolKind.PROCESS else misdeeds.LINES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tool_that_hangs_times_out(kind: ToolKind) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, limited(misdeeds.of_kind(kind, misdeeds.hang), 0.05))
+
+    assert outcome == ToolOutcome(ToolStatus.FAILED, "The tool timed out after 0.05 s.")
+    left = int(kind is ToolKind.THREAD)
+    assert runner.statistics() == ToolStatistics(
+        calls=1, running=0, timed_out=1, truncated=0, abandoned=left, left=left
+    )
+    assert offload_statistics().processes == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_cancelled_call_ends(kind: ToolKind) -> None:
+    async with open_runner() as runner, trio.open_nursery() as calls:
+        calls.start_soon(call_tool, runner, misdeeds.of_kind(kind, misdeeds.hang))
+        await wait_all_tasks_blocked()
+        assert runner.statistics().running == 1
+        calls.cancel_scope.cancel()
+
+    assert runner.statistics().running == 0
+    assert offload_statistics().processes == 0
+
+
+# --- async tools --------------------------------------------------------------------------------------
+
+
+async def shield_myself(_: Arguments, __: ToolContext) -> str:
+    with trio.CancelScope(shield=True):
+        await wait_for_release()
+    return "too late"
+
+
+async def swallow_cancellations(_: Arguments, __: ToolContext) -> str:
+    while not misdeeds.RELEASE.is_set():
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            continue
+    return "too late"
+
+
+async def wait_for_release() -> None:
+    await trio.to_thread.run_sync(misdeeds.RELEASE.wait)
+
+
+def async_tool(function: Callable[[Arguments, ToolContext], object]) -> Tool:
+    return Tool(name="it", description="", function=function)  # pyright: ignore[reportArgumentType] - misfits too
+
+
+@pytest.mark.parametrize("function", [shield_myself, swallow_cancellations])
+@pytest.mark.parametrize("way", ["cancelled", "timed out"])
+async def test_one_that_ignores_its_cancellation_is_left_alone(
+    function: Callable[[Arguments, ToolContext], object], way: str
+) -> None:
+    async with open_runner(grace_seconds=0.05) as runner:
+        tool = limited(async_tool(function), 0.05 if way == "timed out" else 60)
+        async with trio.open_nursery() as calls:
+            calls.start_soon(call_tool, runner, tool)
+            await wait_all_tasks_blocked()
+            if way == "cancelled":
+                calls.cancel_scope.cancel()
+
+        statistics = runner.statistics()
+        assert (statistics.running, statistics.abandoned, statistics.left) == (0, 1, 1)
+        await wait_all_tasks_blocked()  # it does not spin
+        misdeeds.RELEASE.set()
+        runner.close()
+        with trio.fail_after(60):
+            while runner.statistics().left:
+                await trio.lowlevel.checkpoint()
+        assert runner.statistics().abandoned == 1
+
+
+async def test_one_that_cleans_up_after_its_cancellation_is_waited_for() -> None:
+    steps: list[str] = []
+
+    async def clean_up(_: Arguments, __: ToolContext) -> str:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.lowlevel.checkpoint()
+                steps.append("cleaned up")
+        return ""
+
+    async with open_runner(grace_seconds=60) as runner:
+        async with trio.open_nursery() as calls:
+            calls.start_soon(call_tool, runner, async_tool(clean_up))
+            await wait_all_tasks_blocked()
+            calls.cancel_scope.cancel()
+        steps.append("ended")
+
+    assert steps == ["cleaned up", "ended"]
+    assert runner.statistics().abandoned == 0
+
+
+async def fail_in_a_nursery(arguments: Arguments, context: ToolContext) -> str:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        return misdeeds.fail(arguments, context)
+
+
+async def leave_a_scope_open(_: Arguments, __: ToolContext) -> str:
+    await trio.lowlevel.checkpoint()
+    trio.CancelScope().__enter__()
+    return "left open"
+
+
+async def raise_an_old_cancellation(_: Arguments, __: ToolContext) -> str:
+    old: list[trio.Cancelled] = []
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled as cancelled:
+            old.append(cancelled)
+            raise
+    raise old[0]
+
+
+async def give_up(_: Arguments, __: ToolContext) -> str:
+    with trio.fail_after(0):
+        await trio.sleep_forever()
+    return ""
+
+
+async def say_why(_: Arguments, __: ToolContext) -> str:
+    await trio.lowlevel.checkpoint()
+    raise EngineError(ErrorCode.NETWORK_ERROR, "The server is gone.")
+
+
+def no_coroutine(_: Arguments, __: ToolContext) -> str:
+    return "no coroutine"
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (fail_in_a_nursery, "The tool failed: ValueError: no such file"),
+        (leave_a_scope_open, "was entered and not left"),
+        (raise_an_old_cancellation, "The tool was stopped."),
+        (give_up, "The tool failed: TooSlowError"),
+        (say_why, "The server is gone."),
+        (no_coroutine, "TypeError"),
+    ],
+)
+async def test_whatever_an_async_tool_does_its_call_fails_and_nothing_else(
+    function: Callable[[Arguments, ToolContext], object], reason: str
+) -> None:
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, async_tool(function))
+        assert (await call_tool(runner, misdeeds.of_kind(ToolKind.ASYNC, misdeeds.greet))).output
+
+    assert outcome.status is ToolStatus.FAILED
+    assert reason in outcome.output
+
+
+async def test_at_the_end_the_async_calls_are_asked_to_end() -> None:
+    async with open_runner() as runner, trio.open_nursery() as calls:
+        outcomes: list[ToolOutcome] = []
+
+        async def run() -> None:
+            outcomes.append(await call_tool(runner, misdeeds.of_kind(ToolKind.ASYNC, misdeeds.hang)))
+
+        calls.start_soon(run)
+        await wait_all_tasks_blocked()
+        runner.close()
+
+    assert outcomes == [ToolOutcome(ToolStatus.FAILED, "The tool was stopped.")]
+
+
+# --- threads ------------------------------------------------------------------------------------------
+
+
+async def test_threads_that_hang_starve_nobody() -> None:
+    async with open_runner(threads=4) as runner:
+        async with trio.open_nursery() as calls:
+            for _ in range(MANY):
+                calls.start_soon(
+                    call_tool, runner, limited(misdeeds.of_kind(ToolKind.THREAD, misdeeds.hang), 0.01)
+                )
+        assert runner.statistics().left == MANY
+
+        others: list[ToolOutcome] = []
+
+        async def greet() -> None:
+            others.append(await call_tool(runner, misdeeds.of_kind(ToolKind.THREAD, misdeeds.greet)))
+
+        async with trio.open_nursery() as calls:
+            for _ in range(MANY):
+                calls.start_soon(greet)
+        assert [outcome.output for outcome in others] == ["hello nobody"] * MANY
+        assert await trio.to_thread.run_sync(lambda: "others' threads too")
+
+        misdeeds.RELEASE.set()
+        with trio.fail_after(60):
+            while runner.statistics().left:
+                await trio.lowlevel.checkpoint()
+
+    assert runner.statistics() == ToolStatistics(
+        calls=2 * MANY, running=0, timed_out=MANY, truncated=0, abandoned=MANY, left=0
+    )
+
+
+async def test_where_too_many_threads_hang_no_more_are_started() -> None:
+    hang = limited(misdeeds.of_kind(ToolKind.THREAD, misdeeds.hang), 0.01)
+    async with open_runner(most_left_threads=2) as runner:
+        for _ in range(2):
+            await call_tool(runner, hang)
+
+        refused = await call_tool(runner, misdeeds.of_kind(ToolKind.THREAD, misdeeds.greet))
+
+        assert refused.status is ToolStatus.FAILED
+        assert "2 threads of earlier calls do not end" in refused.output
+        assert (await call_tool(runner, misdeeds.of_kind(ToolKind.ASYNC, misdeeds.greet))).output
+
+
+async def test_the_time_of_a_thread_begins_when_there_is_a_place_for_it() -> None:
+    async with open_runner(threads=1) as runner, trio.open_nursery() as calls:
+        calls.start_soon(call_tool, runner, misdeeds.of_kind(ToolKind.THREAD, misdeeds.hang))
+        await wait_all_tasks_blocked()
+        outcomes: list[ToolOutcome] = []
+
+        async def greet() -> None:
+            tool = limited(misdeeds.of_kind(ToolKind.THREAD, misdeeds.greet), 30)
+            outcomes.append(await call_tool(runner, tool))
+
+        calls.start_soon(greet)
+        await wait_all_tasks_blocked()
+        assert outcomes == []
+        misdeeds.RELEASE.set()
+
+    assert [outcome.output for outcome in outcomes] == ["hello nobody"]
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+async def test_a_process_that_crashes_is_a_failed_call_and_the_next_one_works() -> None:
+    async with open_runner() as runner:
+        crashed = await call_tool(runner, misdeeds.of_kind(ToolKind.PROCESS, misdeeds.crash))
+        outcome = await call_tool(runner, misdeeds.of_kind(ToolKind.PROCESS, misdeeds.greet))
+
+    assert crashed == ToolOutcome(
+        ToolStatus.FAILED, "The tool failed: the worker process of the tool crash died: exit code 4"
+    )
+    assert outcome.output == "hello nobody"
+
+
+async def test_a_stopped_process_takes_along_what_it_has_started(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    tool = misdeeds.of_kind(ToolKind.PROCESS, misdeeds.hang_with_child)
+    async with open_runner() as runner, trio.open_nursery() as calls:
+
+        async def call() -> None:
+            await call_tool(runner, tool, pipe=str(pipe))
+
+        calls.start_soon(call)
+        async with await trio.open_file(pipe, "rb", buffering=0) as stream:
+            assert await stream.read(1) == b"!"  # the grandchild runs
+            calls.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                assert await stream.read(1) == b""  # and is gone
+
+    assert offload_statistics().processes == 0
+
+
+async def test_a_decorated_function_travels_by_its_name() -> None:
+    async with open_runner() as runner:
+        counted = await call_tool(runner, misdeeds.count_words, text="one two", folder="/tmp/x")  # noqa: S108 - a name
+        shouted = await call_tool(runner, misdeeds.shout_tool, text="ho")
+
+    assert counted.output == '{"words":2,"folder":"/tmp/x","loud":false}'
+    assert shouted.output == "HO in s"
