@@ -19,10 +19,12 @@ from actors.conversation import (
 )
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
+from actors.governor import RetryPolicy
 from actors.models.base import Emit, ModelRequest
 from actors.models.scripted import Fail, Say, ScriptedModel, say
 from actors.records import ChatMode, SessionStatus
 from actors.session.protocol import NewSession
+from actors.settings import EngineSettings
 from actors.tools import Tool
 from tests.actors.session.stage import code_of, open_stage
 
@@ -64,7 +66,8 @@ async def test_half_a_surrogate_pair_in_what_a_model_says_costs_nothing_but_itse
     )
     wrong = EngineError(ErrorCode.NETWORK_ERROR, "d\ud800", peer="e\ud800")
     model = ScriptedModel([(ask,), (Fail(wrong),)])
-    async with open_engine(model_for=lambda _: model) as engine:
+    settings = EngineSettings(retry=RetryPolicy(max_attempts=1))
+    async with open_engine(settings, model_for=lambda _: model) as engine:
         await engine.create_session(NewSession(mode=ChatMode.AGENT), session_id="s")
         outcome = await engine.run_turn("s", "hello")
         assert outcome.status is SessionStatus.FAILED

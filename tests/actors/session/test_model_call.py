@@ -5,10 +5,12 @@ from __future__ import annotations
 from actors.conversation import Part, TextPart
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
+from actors.governor import Governors, RetryPolicy
 from actors.models.base import Emit, ModelRequest
-from actors.models.scripted import ScriptedModel
+from actors.models.scripted import Fail, ScriptedModel, say
 from actors.session.model_call import ModelCall
-from actors.session.protocol import PartsArrived, TurnEnded
+from actors.session.protocol import CallDelayed, PartsArrived, TurnEnded
+from runtime import open_system
 
 PARTS = 100_000
 
@@ -27,7 +29,7 @@ class Flood:
 
 
 async def test_a_flood_of_parts_is_at_most_three_messages_while_the_session_is_busy() -> None:
-    told: list[PartsArrived | TurnEnded] = []
+    told: list[PartsArrived | CallDelayed | TurnEnded] = []
     call = ModelCall(Flood(), ModelRequest(messages=()), "task", told.append)
     await call.run()
     assert [type(message) for message in told] == [PartsArrived, PartsArrived, TurnEnded]
@@ -36,7 +38,7 @@ async def test_a_flood_of_parts_is_at_most_three_messages_while_the_session_is_b
 
 
 async def test_what_came_before_a_failure_is_told_before_it() -> None:
-    told: list[PartsArrived | TurnEnded] = []
+    told: list[PartsArrived | CallDelayed | TurnEnded] = []
     error = EngineError(ErrorCode.NETWORK_ERROR, "gone")
     await ModelCall(Flood(error), ModelRequest(messages=()), "task", told.append).run()
     assert told[-1] == TurnEnded("task", error.info)
@@ -44,10 +46,10 @@ async def test_what_came_before_a_failure_is_told_before_it() -> None:
 
 
 async def test_a_session_that_keeps_up_gets_every_piece_at_once() -> None:
-    told: list[PartsArrived | TurnEnded] = []
+    told: list[PartsArrived | CallDelayed | TurnEnded] = []
     model = ScriptedModel()
 
-    def take(message: PartsArrived | TurnEnded) -> None:
+    def take(message: PartsArrived | CallDelayed | TurnEnded) -> None:
         told.append(message)
         if isinstance(message, PartsArrived):
             call.taken()
@@ -55,6 +57,18 @@ async def test_a_session_that_keeps_up_gets_every_piece_at_once() -> None:
     call = ModelCall(model, ModelRequest(messages=()), "task", take)
     await call.run()
     assert len(told) == 3 + 1 + 1, "three words, the finish, the end"
+
+
+async def test_a_delay_is_told_before_the_answer_of_the_next_attempt() -> None:
+    told: list[PartsArrived | CallDelayed | TurnEnded] = []
+    error = EngineError(ErrorCode.NETWORK_ERROR, "gone")
+    model = ScriptedModel([(Fail(error),), say("hello")])
+    async with open_system() as system:
+        admission = Governors(system, retry=RetryPolicy(base_seconds=0)).admission(model.name)
+        await ModelCall(model, ModelRequest(messages=()), "task", told.append, admission).run()
+    assert told[0] == CallDelayed("task", 1, error.info, 0.0)
+    assert isinstance(told[1], PartsArrived)
+    assert told[-1] == TurnEnded("task", None)
 
 
 async def test_a_flood_arrives_whole_through_the_engine() -> None:
@@ -65,6 +79,6 @@ async def test_a_flood_arrives_whole_through_the_engine() -> None:
     assert outcome.parts == PARTS
 
 
-def _parts(message: PartsArrived | TurnEnded) -> tuple[Part, ...]:
+def _parts(message: PartsArrived | CallDelayed | TurnEnded) -> tuple[Part, ...]:
     assert isinstance(message, PartsArrived)
     return message.parts
