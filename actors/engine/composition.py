@@ -17,11 +17,15 @@ import trio
 from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
 from actors.catalog.service import AgentService
+from actors.connections import McpServer
 from actors.engine.asker import closed_error
 from actors.engine.catalog import open_catalog
 from actors.engine.face import Engine
+from actors.engine.mcp import open_mcp_servers
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.governor import Governors, named_connection
+from actors.mcp.environment import program_environment
+from actors.mcp.links import sdk_links
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.persistence.actor import PersistenceActor
@@ -31,7 +35,7 @@ from actors.registry.protocol import REGISTRY_NAME
 from actors.session.actor import SessionActor
 from actors.session.protocol import Inheritance, session_name
 from actors.session.state import SessionEnvironment
-from actors.settings import EngineSettings
+from actors.settings import EngineSettings, process_environment
 from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
@@ -69,6 +73,7 @@ async def open_engine(
     model_for: ModelFor | None = None,
     catalog: AgentService | None = None,
     tools: Iterable[Tool] = (),
+    mcp_servers: Iterable[McpServer] = (),
     authorize: Authorize = allow_local,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ids: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -77,7 +82,7 @@ async def open_engine(
     """Run an engine for the time of an `async with` block in trio.
 
     `store`, `model_for` and `catalog` replace what the settings name; the catalog has agents, by their
-    executor ids, connections and MCP servers. `authorize` is asked before every command, `now` and `ids`
+    executor ids, connections and MCP servers. `mcp_servers` are there besides. `authorize` is asked before every command, `now` and `ids`
     are the time and the ids of everything that comes to be. Its actors run in `system` and end with that,
     or in a system of their own. At the end of the block, also when it is cancelled, running turns are
     aborted, their partial answers kept, and everything is flushed.
@@ -92,6 +97,7 @@ async def open_engine(
         model_for=model_for,
         catalog=catalog,
         tools=ToolRegistry(tools),
+        mcp_servers=tuple(mcp_servers),
         authorize=authorize,
         now=now,
         ids=ids,
@@ -111,6 +117,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     model_for: ModelFor | None
     catalog: AgentService | None
     tools: ToolRegistry
+    mcp_servers: tuple[McpServer, ...]
     authorize: Authorize
     now: Callable[[], datetime]
     ids: Callable[[], str]
@@ -122,6 +129,15 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
     async with (
         HttpPool(silence_seconds=settings.silence_timeout_seconds) as http,
         open_catalog(system, settings, http, parts.catalog) as (catalog, view),
+        open_mcp_servers(
+            system,
+            parts.mcp_servers,
+            catalog=catalog,
+            view=view,
+            tools=parts.tools,
+            open_link=sdk_links(program_environment(process_environment())),
+            now=parts.now,
+        ) as mcp,
     ):
         find_model = _mapped(parts.model_for) if parts.model_for else view.find_model
         if parts.model_for is None:
@@ -148,6 +164,7 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
             registry,
             persistence,
             catalog,
+            mcp,
             http,
             governors,
             tools,
@@ -302,6 +319,7 @@ def start_engine(
     model_for: ModelFor | None = None,
     catalog: AgentService | None = None,
     tools: Iterable[Tool] = (),
+    mcp_servers: Iterable[McpServer] = (),
     authorize: Authorize = allow_local,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ids: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -314,6 +332,7 @@ def start_engine(
         model_for=model_for,
         catalog=catalog,
         tools=ToolRegistry(tools),
+        mcp_servers=tuple(mcp_servers),
         authorize=authorize,
         now=now,
         ids=ids,

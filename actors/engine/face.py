@@ -14,10 +14,12 @@ from actors.access import LOCAL, AccessRequest, Authorize
 from actors.catalog.actor import CatalogActor
 from actors.engine.asker import checked, checked_id, closed_error
 from actors.engine.catalog_commands import CatalogCommands
+from actors.engine.mcp import McpCommands
 from actors.engine.registry_commands import RegistryCommands
 from actors.engine.session_commands import SessionCommands
 from actors.governor import ConnectionStatus, Governors
 from actors.governor.protocol import GetConnectionStatus
+from actors.mcp.servers import McpServersActor
 from actors.models.http import HttpPool
 from actors.models.traffic import TrafficStatistics
 from actors.persistence.actor import PersistenceActor
@@ -67,7 +69,7 @@ class EngineStatistics(msgspec.Struct, frozen=True):
     tools: ToolStatistics
 
 
-class Engine(SessionCommands, RegistryCommands, CatalogCommands):
+class Engine(SessionCommands, RegistryCommands, CatalogCommands, McpCommands):
     """Many chat sessions. Made by `open_engine` or `start_engine`.
 
     Every method sends a message and waits for its answer, in trio and in asyncio alike, in any thread; from
@@ -80,6 +82,7 @@ class Engine(SessionCommands, RegistryCommands, CatalogCommands):
         registry: ActorRef[RegistryActor],
         persistence: ActorRef[PersistenceActor],
         catalog: ActorRef[CatalogActor],
+        mcp: ActorRef[McpServersActor],
         http: HttpPool,
         governors: Governors,
         tools: ToolRunner,
@@ -91,6 +94,7 @@ class Engine(SessionCommands, RegistryCommands, CatalogCommands):
         super().__init__(registry, persistence, authorize)
         self._system = system
         self._catalog = catalog
+        self._mcp = mcp
         self._http = http
         self._governors = governors
         self._tools = tools

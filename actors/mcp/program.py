@@ -26,6 +26,9 @@ _POLITE_SECONDS = 2.0
 """So long a program may take to end after its standard input was closed, as the protocol asks."""
 _TERMINATED_SECONDS = 1.0
 """And so long after SIGTERM."""
+_KILLED_SECONDS = 0.5
+"""And those that it has started, to be gone after SIGKILL. Where nobody reaps orphans they never are."""
+_POLL_SECONDS = 0.005
 _DRAIN_SECONDS = 0.5
 """What a program said before it ended is read for so long: children that live on may hold its pipe open."""
 
@@ -148,6 +151,9 @@ class Program:
         # The group has the number of its first process until the last of it is gone.
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
+        with trio.move_on_after(_KILLED_SECONDS):
+            while _signal_group(process.pid, 0):  # noqa: ASYNC110 - not our children: nobody tells us
+                await trio.sleep(_POLL_SECONDS)
 
 
 @asynccontextmanager
@@ -193,11 +199,13 @@ async def open_program(
             await process.stderr.aclose()
 
 
-def _signal_group(group: int, which: signal.Signals) -> None:
+def _signal_group(group: int, which: int) -> bool:
+    """Whether there is anybody in it."""
     try:
         os.killpg(group, which)
     except (ProcessLookupError, PermissionError):  # all gone; or there is nobody left but zombies (macOS)
-        return
+        return False
+    return True
 
 
 def _cannot_start(server: McpServer, error: OSError | ValueError) -> str:

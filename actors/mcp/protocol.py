@@ -74,9 +74,10 @@ class McpHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServersChanged(msgspec.Struct, frozen=True, tag=True):
-    """These are all servers now: new ones are started, those that are missing or disabled ended.
+    """These are the servers of the catalog now: new ones are started, missing or disabled ones ended.
 
-    One whose definition is another than before is ended and started anew; the rest goes on undisturbed.
+    One whose definition is another than before is ended and started anew. The rest goes on undisturbed, and
+    so do those that were registered.
     """
 
     servers: tuple[McpServer, ...]

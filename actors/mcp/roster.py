@@ -12,40 +12,53 @@ __all__ = ["Change", "Roster"]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What is to be done for a new list: first the one, then the other."""
+    """What is to be done: first the one, then the other."""
 
     ended: tuple[str, ...] = ()
     started: tuple[McpServer, ...] = ()
 
 
 class Roster:
-    """The servers by id, as they were told last. It outlives the actor that works by it.
+    """Which servers there are to be: those given by hand, and those of a list that others keep.
 
-    Disabled ones are not on it.
+    Where both have one id, the one given by hand counts. Disabled ones are not there. It outlives the actor
+    that works by it.
     """
 
-    def __init__(self, servers: Iterable[McpServer] = ()) -> None:
-        self._servers: dict[str, McpServer] = {}
-        self.replace(servers)
+    def __init__(self, given: Iterable[McpServer] = ()) -> None:
+        self._given = _by_id(given)
+        self._listed: dict[str, McpServer] = {}
+        self._now = self._wanted()
 
     def __iter__(self) -> Iterator[McpServer]:
-        return iter(tuple(self._servers.values()))
+        return iter(tuple(self._now.values()))
 
-    def __contains__(self, server_id: str) -> bool:
-        return server_id in self._servers
-
-    def replace(self, servers: Iterable[McpServer]) -> Change:
-        """All servers are these now; of several with one id, the last."""
-        wanted = {server.server_id: server for server in servers}
-        wanted = {server_id: server for server_id, server in sorted(wanted.items()) if server.enabled}
-        before, self._servers = self._servers, wanted
-        return Change(
-            tuple(one for one, server in before.items() if wanted.get(one) != server),
-            tuple(server for one, server in wanted.items() if before.get(one) != server),
-        )
+    def replace_list(self, listed: Iterable[McpServer]) -> Change:
+        self._listed = _by_id(listed)
+        return self._change()
 
     def put(self, server: McpServer) -> Change:
-        return self.replace((*self, server))
+        """Give one by hand."""
+        self._given[server.server_id] = server
+        return self._change()
 
     def remove(self, server_id: str) -> Change:
-        return self.replace(server for server in self if server.server_id != server_id)
+        """Also off the list, until that is replaced."""
+        self._given.pop(server_id, None)
+        self._listed.pop(server_id, None)
+        return self._change()
+
+    def _change(self) -> Change:
+        before, self._now = self._now, self._wanted()
+        return Change(
+            tuple(one for one, server in before.items() if self._now.get(one) != server),
+            tuple(server for one, server in self._now.items() if before.get(one) != server),
+        )
+
+    def _wanted(self) -> dict[str, McpServer]:
+        wanted = {**self._listed, **self._given}
+        return {one: server for one, server in sorted(wanted.items()) if server.enabled}
+
+
+def _by_id(servers: Iterable[McpServer]) -> dict[str, McpServer]:
+    return {server.server_id: server for server in servers}

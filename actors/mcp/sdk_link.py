@@ -194,6 +194,7 @@ class _SdkLink:
         while True:
             try:
                 async with self._client.listen(tools_list_changed=True) as changes:
+                    self._look_again()  # what changed before anybody listened
                     async for _ in changes:
                         self._look_again()
             except ListenNotSupportedError:

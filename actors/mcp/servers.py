@@ -70,7 +70,7 @@ class McpServersActor(TrioActor):
 
     @handles(ServersChanged)
     def change(self, message: ServersChanged) -> None:
-        self._carry_out(self._roster.replace(message.servers))
+        self._carry_out(self._roster.replace_list(message.servers))
 
     @handles(RegisterServer)
     def register(self, message: RegisterServer) -> None:
