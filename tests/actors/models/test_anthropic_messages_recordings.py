@@ -80,13 +80,13 @@ def folded(events: list[str]) -> tuple[Answer, list[dict[str, Any]]]:
             case "content_block_start":
                 blocks.append({**event["content_block"], "json": ""})
             case "content_block_delta":
-                delta, block = event["delta"], blocks[event["index"]]
+                delta, block = event["delta"], blocks[int(event["index"])]
                 block["json"] += delta.get("partial_json", "")
                 block["text"] = block.get("text", "") + delta.get("text", "")
                 text += delta.get("text", "")
                 thought += delta.get("thinking", "")
             case "content_block_stop":
-                block = blocks[event["index"]]
+                block = blocks[int(event["index"])]
                 given = block["json"] or json.dumps(block.get("input"))
                 if block["type"] == "tool_use":
                     calls.append(ToolCall(block["id"], block["name"], given))
