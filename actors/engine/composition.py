@@ -82,10 +82,10 @@ async def open_engine(
     """Run an engine for the time of an `async with` block in trio.
 
     `store`, `model_for` and `catalog` replace what the settings name; the catalog has agents, by their
-    executor ids, connections and MCP servers. `mcp_servers` are there besides. `authorize` is asked before every command, `now` and `ids`
-    are the time and the ids of everything that comes to be. Its actors run in `system` and end with that,
-    or in a system of their own. At the end of the block, also when it is cancelled, running turns are
-    aborted, their partial answers kept, and everything is flushed.
+    executor ids, connections and MCP servers. `mcp_servers` are there besides. `authorize` is asked before
+    every command, `now` and `ids` are the time and the ids of everything that comes to be. Its actors run
+    in `system` and end with that, or in a system of their own. At the end of the block, also when it is
+    cancelled, running turns are aborted, their partial answers kept, and everything is flushed.
 
     Raises:
         EngineError: the store or the catalog cannot be opened, or a setting is wrong; nothing is left then.
