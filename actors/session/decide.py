@@ -76,6 +76,7 @@ def decide(state: SessionState, message: SessionMessage, now: Now, request: int 
         return state.calls_stopped(message.number)
     if state.failure is not None:
         if isinstance(message, ReportAdmission):  # to a registry that may not have heard the goodbye
+            state.calls_stopped(state.stopping)  # it has forgotten the slot
             return [TellRegistry(Passivate(state.session_id, error=state.failure))]
         return [Refused(request, state.failure)]
     return state.hold_back(_step(state, message, now, request) + _what_is_next(state, now))

@@ -215,7 +215,7 @@ class SurroundedSession(RuleBasedStateMachine):
     @invariant()
     def tree_is_well_formed(self) -> None:
         state = self.world.state
-        if not state.ready:
+        if not state.ready or state.failure is not None:
             return
         seen: set[str | None] = {None}
         for message in state.tree:
