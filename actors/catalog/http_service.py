@@ -143,10 +143,22 @@ class HttpAgentService:
         status = response.status_code
         if response.is_success or (status == _NOT_FOUND and path.count("/") > _AGENTS.count("/")):
             return response
-        said = response.text[:_ERROR_TEXT]
-        raise EngineError(
-            _code_of(status), f"{what} was answered with {status}: {said}", http_status=status
-        )
+        said = response.text
+        for secret in _secrets_of(entry):  # some servers repeat what they do not like
+            said = said.replace(secret, "***")
+        message = f"{what} was answered with {status}: {said[:_ERROR_TEXT]}"
+        raise EngineError(_code_of(status), message, http_status=status)
+
+
+def _secrets_of(entry: object) -> tuple[str, ...]:
+    match entry:
+        case Connection():
+            secrets = (entry.api_key, *entry.headers.values())
+        case McpServer():
+            secrets = (*entry.environment.values(), *entry.headers.values())
+        case _:
+            secrets = ()
+    return tuple(secret for secret in secrets if secret)
 
 
 def _path(place: str, key: str) -> str:
