@@ -78,6 +78,13 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="NAME=RATE",
         help=f"share of requests that fail so; may be repeated; NAME is one of {', '.join(Fault)}",
     )
+    parser.add_argument(
+        "--requests-per-second",
+        type=int,
+        default=defaults.requests_per_second,
+        metavar="N",
+        help="more than these are refused with a 429; 0 refuses none (%(default)s)",
+    )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="end by itself after so long")
     parser.add_argument("--exit-with-parent", action="store_true", help="end when standard input does")
     ready_line = parser.add_mutually_exclusive_group()
@@ -102,6 +109,7 @@ def settings_from(arguments: argparse.Namespace) -> UpstreamSettings:
         seed=arguments.seed,
         replay_dir=arguments.replay,
         faults=dict(arguments.fault),
+        requests_per_second=arguments.requests_per_second,
     )
 
 

@@ -20,6 +20,7 @@ from actors.upstream.faults import (
     break_stream,
     fault_named,
 )
+from actors.upstream.rate_limit import RateLimit
 from actors.upstream.replay import Recording
 from actors.upstream.reply import JsonReply, PacedReply, Reply
 from actors.upstream.settings import UpstreamSettings
@@ -48,6 +49,7 @@ class Endpoint:
         self._recordings = recordings
         self._recording_named = {recording.name: recording for recording in recordings}
         self._plan = FaultPlan(settings.faults)
+        self._rate_limit = RateLimit(settings.requests_per_second)
         self._traffic = traffic
         self._routes: dict[str, tuple[str, Callable[[HttpRequest], Reply]]] = {
             "/v1/chat/completions": ("POST", self._complete_chat),
@@ -57,7 +59,7 @@ class Endpoint:
             "/statistics": ("GET", self._report_statistics),
         }
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest, now: float) -> Reply:
         """The reply to `request`; what is wrong with it is a reply, too."""
         self._traffic.requests += 1
         try:
@@ -68,6 +70,9 @@ class Endpoint:
                 raise ApiError(
                     405, f"Not allowed to {request.method} on {request.path}", headers=(("allow", method),)
                 )
+            if method == "POST" and not self._rate_limit.takes(now):
+                self._traffic.faults[Fault.RATE_LIMIT] += 1
+                _refuse_for(Fault.RATE_LIMIT)
             return handle(request)
         except ApiError as error:
             return error.reply()

@@ -68,6 +68,7 @@ def command_arguments(settings: UpstreamSettings) -> Iterator[str]:
     yield f"--seed={settings.seed}"
     if settings.replay_dir is not None:
         yield f"--replay={settings.replay_dir}"
+    yield f"--requests-per-second={settings.requests_per_second}"
     for fault, rate in settings.faults.items():
         yield f"--fault={fault}={rate!r}"
 

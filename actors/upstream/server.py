@@ -113,7 +113,7 @@ class Upstream:
             return False
         if request is None:
             return False
-        reply = self._endpoint.reply(request)
+        reply = self._endpoint.reply(request, trio.current_time())
         if isinstance(reply, JsonReply):
             return await connection.send_json(reply)
         return await connection.send_paced(reply, self._pacer)

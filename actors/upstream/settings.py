@@ -22,7 +22,8 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     `port` 0 takes any free one. `tokens_per_second` 0 streams without pauses. `tokens` is the range, both
     ends included, from which the length of an answer is drawn. `jitter` is a fraction of each wait.
     `faults` gives each fault the share of requests that get it. With `replay_dir`, answers are the
-    recordings of that folder and `tokens` has no effect.
+    recordings of that folder and `tokens` has no effect. What is more than `requests_per_second` within any
+    second is refused with a 429; 0 refuses none.
 
     Raises:
         EngineError: INVALID_ARGUMENT, naming the setting.
@@ -37,6 +38,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     replay_dir: str | None = None
     faults: dict[Fault, float] = {}
+    requests_per_second: int = 0
 
     def __post_init__(self) -> None:
         _require(
@@ -52,6 +54,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         _require(1 <= low <= high <= _MAX_TOKENS, "tokens", f"must be a range within 1-{_MAX_TOKENS}")
         _require(0 <= self.jitter <= 1, "jitter", "must be from 0 to 1")
         _require(0 <= self.seed < 2**64, "seed", "must be from 0 to 2**64 - 1")
+        _require(self.requests_per_second >= 0, "requests per second", "must be 0 or more")
         _require(all(0 <= rate <= 1 for rate in self.faults.values()), "fault", "rates are from 0 to 1")
         _require(sum(self.faults.values()) <= 1, "fault", "the rates together must not exceed 1")
 

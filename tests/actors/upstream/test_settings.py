@@ -23,6 +23,7 @@ from actors.upstream.settings import UpstreamSettings
         (lambda: UpstreamSettings(tokens=(1, 100_001)), "tokens: must be a range"),
         (lambda: UpstreamSettings(jitter=1.5), "jitter: must be from 0 to 1"),
         (lambda: UpstreamSettings(seed=-1), "seed: must be"),
+        (lambda: UpstreamSettings(requests_per_second=-1), "requests per second: must be 0 or more"),
         (lambda: UpstreamSettings(faults={Fault.STALL: 1.5}), "fault: rates are from 0 to 1"),
         (lambda: UpstreamSettings(faults={Fault.STALL: 0.6, Fault.RESET: 0.6}), "must not exceed 1"),
     ],
