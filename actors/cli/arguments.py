@@ -6,6 +6,7 @@ import argparse
 from typing import Protocol
 
 from actors.cli.logs import configure_logging
+from actors.governor import RetryPolicy
 from actors.models import WIRES
 from actors.settings import EngineSettings
 
@@ -48,6 +49,13 @@ def add_model_options(parser: argparse.ArgumentParser, *, without: str) -> None:
     parser.add_argument(
         "--base-url", default="", metavar="URL", help="of the endpoint, in place of the provider's"
     )
+    parser.add_argument(
+        "--attempts",
+        type=positive,
+        default=RetryPolicy().max_attempts,
+        metavar="N",
+        help="at a model call that fails before its answer begins (%(default)s)",
+    )
     parser.add_argument("--wire", default="", help=f"wire format of the endpoint ({', '.join(WIRES)})")
 
 
@@ -89,5 +97,6 @@ def engine_settings(
         model=arguments.model or default_model,
         base_url=arguments.base_url,
         wire=arguments.wire,
+        retry=RetryPolicy(max_attempts=arguments.attempts),
         max_concurrent=max_concurrent,
     )

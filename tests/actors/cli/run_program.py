@@ -38,6 +38,8 @@ __all__ = [
     "write_records",
 ]
 
+ONE_ATTEMPT = ("--attempts", "1")
+
 QUICK = UpstreamSettings(ttft_seconds=0, tokens_per_second=0, tokens=(5, 30))
 
 
@@ -60,7 +62,10 @@ async def run(
     env: Mapping[str, str] | None = None,
     limits: Mapping[int, int] | None = None,
 ) -> Finished:
-    """Run `greenroom run` to its end; `limits` are hard limits on resources that it is born with."""
+    """Run `greenroom run` to its end; `limits` are hard limits on resources that it is born with.
+
+    A call that fails is not tried again, unless the arguments say how often.
+    """
 
     def set_limits() -> None:
         for resource_number, limit in (limits or {}).items():
@@ -68,7 +73,7 @@ async def run(
 
     with trio.fail_after(LIMIT_SECONDS):
         finished = await trio.run_process(
-            [*COMMAND, "run", *map(str, arguments)],
+            [*COMMAND, "run", *ONE_ATTEMPT, *map(str, arguments)],
             stdin=typed,
             capture_stdout=True,
             capture_stderr=True,
@@ -119,7 +124,7 @@ async def _collect(pipe: trio.abc.ReceiveStream, into: bytearray) -> None:
 async def running(*arguments: str | Path, cwd: Path) -> AsyncGenerator[RunningProgram]:
     """`greenroom run` for the length of the block, which has to end it in time."""
     process = await trio.lowlevel.open_process(
-        [*COMMAND, "run", *map(str, arguments)],
+        [*COMMAND, "run", *ONE_ATTEMPT, *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -218,7 +218,8 @@ def test_a_session_goes_on_by_the_beginning_of_its_id(store: Path, model: Endpoi
 
 def test_an_unanswered_question_is_pointed_out_and_answered_on_retry(store: Path, model: Endpoint) -> None:
     model.will_say(500)
-    greenroom("chat", "--store", store, "--base-url", model.base_url, typed=b"Why?\n")
+    options = ("--store", store, "--base-url", model.base_url, "--attempts", "1")
+    greenroom("chat", *options, typed=b"Why?\n")
     session_id = only_session_in(store).record.session_id
     model.will_say("Because.")
 

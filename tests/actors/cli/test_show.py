@@ -25,6 +25,7 @@ from actors.conversation import (
 from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.events import AnswerStreamed, Event
+from actors.governor import RetryPolicy
 from actors.models.scripted import Fail, Hang, Say, Script, ScriptedModel, say
 from actors.settings import EngineSettings
 from tests.actors.cli.program import COMMAND, LIMIT_SECONDS, environment, greenroom
@@ -57,7 +58,8 @@ def show(capfdbinary: pytest.CaptureFixture[bytes]) -> Show:
 async def conversation(store: Path, *answers: Script, system_prompt: str = "") -> AsyncGenerator[Engine]:
     """An engine on the store, with a session `s-1` for which the model has these answers."""
     model = ScriptedModel(answers)
-    async with open_engine(EngineSettings(store=str(store)), model_for=lambda _: model) as engine:
+    settings = EngineSettings(store=str(store), retry=RetryPolicy(max_attempts=1))
+    async with open_engine(settings, model_for=lambda _: model) as engine:
         await engine.create_session(session_id="s-1", system_prompt=system_prompt)
         yield engine
 
