@@ -12,6 +12,7 @@ from actors.errors import EngineError, ErrorCode
 from actors.governor import CircuitPolicy, RetryPolicy
 from actors.models.provider_registry import ProviderSettings
 from actors.models.providers import PROVIDERS, SCRIPTED
+from actors.records import ImageMode
 
 __all__ = ["EngineSettings", "key_environment", "process_environment"]
 
@@ -36,6 +37,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     - `silence_timeout_seconds`: a model that says nothing for so long has failed.
     - `retry`, `circuit`: when a model call that failed before its first part is made again, and when an
       endpoint counts as down; see `RetryPolicy` and `CircuitPolicy`.
+    - `image_mode`: models get images as they are, or as the text that `read_image` has read in them.
     - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled; only a store that hangs
       in a call is waited for.
 
@@ -61,6 +63,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     silence_timeout_seconds: float = 60.0
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    image_mode: ImageMode = ImageMode.VISION
     shutdown_budget_seconds: float = 10.0
 
     def __post_init__(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from actors.engine.composition import EngineThread, ModelFor, open_engine, start_engine
+from actors.engine.composition import EngineThread, open_engine, start_engine
 from actors.engine.face import Engine, EngineStatistics
+from actors.engine.options import EngineOptions, ModelFor
 from actors.engine.reports import MemoryEstimate
 
 __all__ = [
     "Engine",
+    "EngineOptions",
     "EngineStatistics",
     "EngineThread",
     "MemoryEstimate",

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
-import msgspec
 import trio
 
-from actors.access import Authorize, allow_local
 from actors.agents import AgentDefinition
-from actors.catalog.service import AgentService
-from actors.connections import McpServer
 from actors.engine.asker import closed_error
 from actors.engine.catalog import open_catalog
 from actors.engine.face import Engine
 from actors.engine.mcp import open_mcp_servers
+from actors.engine.options import EngineOptions, EngineParts, ModelFor
 from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.governor import Governors, named_connection
 from actors.mcp.environment import program_environment
@@ -29,18 +24,20 @@ from actors.mcp.links import sdk_links
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.persistence.actor import PersistenceActor
+from actors.prompts import PromptContext, PromptFor
 from actors.registry.actor import RegistryActor
 from actors.registry.ledger import Ledger
 from actors.registry.protocol import REGISTRY_NAME
 from actors.session.actor import SessionActor
 from actors.session.protocol import Inheritance, session_name
 from actors.session.state import SessionEnvironment
+from actors.session.storable import storable_text
 from actors.settings import EngineSettings, process_environment
 from actors.stores import ChatFileStore, FileFirstStore
 from actors.stores.base import Store
 from actors.stores.memory import MemoryStore
 from actors.stores.sqlite import SqliteStore
-from actors.tools import Tool, ToolRegistry, ToolRunner
+from actors.tools import ToolRunner
 from runtime import (
     ActorRef,
     ActorSystem,
@@ -52,12 +49,9 @@ from runtime import (
 )
 from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 
-__all__ = ["EngineThread", "ModelFor", "open_engine", "start_engine"]
+__all__ = ["EngineThread", "open_engine", "start_engine"]
 
 R = TypeVar("R")
-
-ModelFor = Callable[[str], LanguageModel]
-"""Finds the model that `provider:model` names, or raises `EngineError`. Called often: it should cache."""
 
 _log = get_logger("engine")
 
@@ -69,62 +63,27 @@ _RESTARTS_BORNE = Intensity(max_restarts=5, period_seconds=10.0)
 async def open_engine(
     settings: EngineSettings | None = None,
     *,
-    store: Store | None = None,
-    model_for: ModelFor | None = None,
-    catalog: AgentService | None = None,
-    tools: Iterable[Tool] = (),
-    mcp_servers: Iterable[McpServer] = (),
-    authorize: Authorize = allow_local,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ids: Callable[[], str] = lambda: str(uuid.uuid4()),
     system: ActorSystem | None = None,
+    **options: Unpack[EngineOptions],
 ) -> AsyncGenerator[Engine, None]:
-    """Run an engine for the time of an `async with` block in trio.
+    """Run an engine for the time of an `async with` block in trio; `EngineOptions` says what may be given.
 
-    `store`, `model_for` and `catalog` replace what the settings name; the catalog has agents, by their
-    executor ids, connections and MCP servers. `mcp_servers` are there besides. `authorize` is asked before
-    every command, `now` and `ids` are the time and the ids of everything that comes to be. Its actors run
-    in `system` and end with that, or in a system of their own. At the end of the block, also when it is
-    cancelled, running turns are aborted, their partial answers kept, and everything is flushed.
+    Its actors run in `system` and end with that, or in a system of their own. At the end of the block, also
+    when it is cancelled, running turns are aborted, their partial answers kept, and everything is flushed.
 
     Raises:
         EngineError: the store or the catalog cannot be opened, or a setting is wrong; nothing is left then.
     """
-    settings = settings or EngineSettings()
-    parts = _Parts(
-        settings=settings,
-        store=store,
-        model_for=model_for,
-        catalog=catalog,
-        tools=ToolRegistry(tools),
-        mcp_servers=tuple(mcp_servers),
-        authorize=authorize,
-        now=now,
-        ids=ids,
-    )
+    parts = EngineParts.gather(settings, options)
     async with AsyncExitStack() as stack:
         if system is None:
-            budget_seconds = settings.shutdown_budget_seconds
+            budget_seconds = parts.settings.shutdown_budget_seconds
             system = await stack.enter_async_context(open_system(shutdown_budget_seconds=budget_seconds))
         yield await stack.enter_async_context(_engine_on(system, parts))
 
 
-class _Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine is made of."""
-
-    settings: EngineSettings
-    store: Store | None
-    model_for: ModelFor | None
-    catalog: AgentService | None
-    tools: ToolRegistry
-    mcp_servers: tuple[McpServer, ...]
-    authorize: Authorize
-    now: Callable[[], datetime]
-    ids: Callable[[], str]
-
-
 @asynccontextmanager
-async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engine, None]:
+async def _engine_on(system: ActorSystem, parts: EngineParts) -> AsyncGenerator[Engine, None]:
     settings = parts.settings
     async with (
         HttpPool(silence_seconds=settings.silence_timeout_seconds) as http,
@@ -185,7 +144,7 @@ async def _engine_on(system: ActorSystem, parts: _Parts) -> AsyncGenerator[Engin
 
 async def _start_registry(
     system: ActorSystem,
-    parts: _Parts,
+    parts: EngineParts,
     find_agent: Callable[[str], AgentDefinition | None],
     find_model: ModelFor,
     persistence: ActorRef[PersistenceActor],
@@ -199,6 +158,8 @@ async def _start_registry(
         find_agent=find_agent,
         tools=parts.tools,
         authorize=parts.authorize,
+        prompt=_checked_prompt(parts.prompt),
+        image_mode=parts.settings.image_mode,
     )
 
     def spawn_session(session_id: str, inheritance: Inheritance) -> ActorRef[Any]:
@@ -212,6 +173,7 @@ async def _start_registry(
             model_for=find_model,
             tool_runner=tools,
             governors=governors,
+            read_image=parts.read_image,
             inheritance=inheritance,
             now=parts.now,
         )
@@ -250,6 +212,23 @@ def _mapped(model_for: ModelFor) -> ModelFor:
             ) from error
 
     return find_model
+
+
+def _checked_prompt(prompt: PromptFor) -> PromptFor:
+    """What foreign code raises ends the turn that asked, and not the session."""
+
+    def checked_prompt(context: PromptContext) -> str:
+        try:
+            return storable_text(prompt(context))
+        except EngineError:
+            raise
+        except Exception as error:
+            _log.exception("the system prompt cannot be written", session_id=context.session_id)
+            raise EngineError(
+                ErrorCode.EXECUTION_FAILED, f"the system prompt cannot be written: {type(error).__name__}"
+            ) from error
+
+    return checked_prompt
 
 
 def _check_of(find_model: ModelFor) -> Callable[[str], ErrorInfo | None]:
@@ -312,32 +291,10 @@ class EngineThread:
         self.stop()
 
 
-def start_engine(
-    settings: EngineSettings | None = None,
-    *,
-    store: Store | None = None,
-    model_for: ModelFor | None = None,
-    catalog: AgentService | None = None,
-    tools: Iterable[Tool] = (),
-    mcp_servers: Iterable[McpServer] = (),
-    authorize: Authorize = allow_local,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ids: Callable[[], str] = lambda: str(uuid.uuid4()),
-) -> EngineThread:
-    """Start an engine in a background thread. Arguments and errors as for `open_engine`."""
-    settings = settings or EngineSettings()
-    parts = _Parts(
-        settings=settings,
-        store=store,
-        model_for=model_for,
-        catalog=catalog,
-        tools=ToolRegistry(tools),
-        mcp_servers=tuple(mcp_servers),
-        authorize=authorize,
-        now=now,
-        ids=ids,
-    )
-    thread = start_system(shutdown_budget_seconds=settings.shutdown_budget_seconds)
+def start_engine(settings: EngineSettings | None = None, **options: Unpack[EngineOptions]) -> EngineThread:
+    """Start an engine in a background thread. Options and errors as for `open_engine`."""
+    parts = EngineParts.gather(settings, options)
+    thread = start_system(shutdown_budget_seconds=parts.settings.shutdown_budget_seconds)
     stack = AsyncExitStack()
 
     async def enter() -> Engine:

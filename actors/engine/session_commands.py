@@ -12,6 +12,7 @@ from actors.events import TaskOutcome
 from actors.records import ConfirmationOutcome
 from actors.session.protocol import (
     AbortTurn,
+    CancelToolCalls,
     ConfirmToolCall,
     DeleteMessage,
     EditMessage,
@@ -171,6 +172,16 @@ class SessionCommands(Asker):
         command = ConfirmToolCall(call_id=call_id, outcome=outcome, digest=digest, principal=principal)
         task_id: str = await self._deliver(session_id, command)
         return task_id
+
+    async def cancel_tool_calls(
+        self, session_id: str, call_ids: Sequence[str] | None = None, *, principal: str = LOCAL
+    ) -> tuple[str, ...]:
+        """Stop unfinished tool calls of the turn, these or all; the turn goes on with that. Their ids."""
+        command = CancelToolCalls(
+            call_ids=None if call_ids is None else tuple(call_ids), principal=principal
+        )
+        stopped: tuple[str, ...] = await self._deliver(session_id, command)
+        return stopped
 
     async def wait_turn(self, session_id: str, task_id: str, *, principal: str = LOCAL) -> TaskOutcome:
         """The outcome of a turn when it has ended and is durable, also if that was long ago.

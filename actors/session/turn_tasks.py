@@ -18,6 +18,18 @@ _GRACE_SECONDS = 5.0
 """What ignores its cancellation for longer is not waited for: others may have the slot."""
 
 
+class _Child:
+    __slots__ = ("key", "task")
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        self.task: ChildTask | None = None
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
 class TurnTasks:
     """Starts them, stops them, and tells the session when what it has stopped has ended.
 
@@ -30,8 +42,8 @@ class TurnTasks:
     def __init__(self, spawn: Callable[..., ChildTask], tell: Callable[[CallsStopped], None]) -> None:
         self._spawn = spawn
         self._tell = tell
-        self._running: dict[tuple[str, str], ChildTask] = {}
-        self._stopped: set[object] = set()
+        self._running: dict[tuple[str, str], _Child] = {}
+        self._stopped: set[_Child] = set()
         self._number = 0
         self._grace: ChildTask | None = None
 
@@ -39,18 +51,18 @@ class TurnTasks:
         self, task_id: str, name: str, function: Callable[..., Awaitable[object]], *args: Any
     ) -> None:
         """Run `function(*args)` as that child of the turn, a call id or what it is."""
-        key = (task_id, name)
-        self._running[key] = self._spawn(self._run, key, function, args)
+        child = _Child((task_id, name))
+        self._running[child.key] = child
+        child.task = self._spawn(self._run, child, function, args)
 
     async def _run(
-        self, key: tuple[str, str], function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
+        self, child: _Child, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> None:
-        child = self._running[key]
         try:
             await function(*args)
         finally:
-            if self._running.get(key) is child:
-                del self._running[key]
+            if self._running.get(child.key) is child:
+                del self._running[child.key]
             self._over(child)
 
     def cancel(self, task_id: str, names: Iterable[str]) -> None:
@@ -71,7 +83,7 @@ class TurnTasks:
         elif self._grace is None:
             self._grace = self._spawn(self._wait)
 
-    def _over(self, child: ChildTask) -> None:
+    def _over(self, child: _Child) -> None:
         if child not in self._stopped:
             return
         self._stopped.remove(child)

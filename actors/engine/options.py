@@ -1,0 +1,93 @@
+"""What an engine may be opened with, besides its settings."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TypeAlias, TypedDict
+
+import msgspec
+
+from actors.access import Authorize, allow_local
+from actors.catalog.service import AgentService
+from actors.connections import McpServer
+from actors.errors import EngineError, ErrorCode
+from actors.models.base import LanguageModel
+from actors.prompts import PromptFor, default_prompt
+from actors.records import ImageMode
+from actors.session.image_reading import ReadImage
+from actors.settings import EngineSettings
+from actors.stores.base import Store
+from actors.tools import Tool, ToolRegistry
+
+__all__ = ["EngineOptions", "EngineParts", "ModelFor"]
+
+ModelFor: TypeAlias = Callable[[str], LanguageModel]
+"""Finds the model that `provider:model` names, or raises `EngineError`. Called often: it should cache."""
+
+
+class EngineOptions(TypedDict, total=False):
+    """All of it may be left out.
+
+    - `store`, `model_for`, `catalog`: replace what the settings name. The catalog has agents, by their
+      executor ids, connections and MCP servers.
+    - `tools`, `mcp_servers`: what sessions in agent mode may use, besides the servers of the catalog.
+    - `prompt`: writes the system prompt of each model call, by mode and context.
+    - `read_image`: reads the text in an image, for image mode `ocr`.
+    - `authorize`: asked before every command.
+    - `now`, `ids`: the time and the ids of everything that comes to be.
+    """
+
+    store: Store | None
+    model_for: ModelFor | None
+    catalog: AgentService | None
+    tools: Iterable[Tool]
+    mcp_servers: Iterable[McpServer]
+    prompt: PromptFor
+    read_image: ReadImage | None
+    authorize: Authorize
+    now: Callable[[], datetime]
+    ids: Callable[[], str]
+
+
+class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is made of."""
+
+    settings: EngineSettings
+    tools: ToolRegistry
+    mcp_servers: tuple[McpServer, ...]
+    store: Store | None = None
+    model_for: ModelFor | None = None
+    catalog: AgentService | None = None
+    prompt: PromptFor = default_prompt
+    read_image: ReadImage | None = None
+    authorize: Authorize = allow_local
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ids: Callable[[], str] = lambda: str(uuid.uuid4())
+
+    @classmethod
+    def gather(cls, settings: EngineSettings | None, options: EngineOptions) -> EngineParts:
+        """
+        Raises:
+            EngineError: `INVALID_ARGUMENT`: an option that there is not, or that another one needs.
+        """
+        unknown = set(options) - EngineOptions.__annotations__.keys()
+        if unknown:
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"an engine has no option {', '.join(sorted(unknown))}; "
+                f"there are {', '.join(EngineOptions.__annotations__)}",
+            )
+        settings = settings or EngineSettings()
+        if settings.image_mode is ImageMode.OCR and options.get("read_image") is None:
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT, "image mode 'ocr' needs `read_image`: give the engine one"
+            )
+        parts = cls(
+            settings=settings,
+            tools=ToolRegistry(options.get("tools", ())),
+            mcp_servers=tuple(options.get("mcp_servers", ())),
+        )
+        rest = {name: value for name, value in options.items() if name not in ("tools", "mcp_servers")}
+        return msgspec.structs.replace(parts, **rest)
