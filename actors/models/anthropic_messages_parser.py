@@ -19,6 +19,7 @@ from actors.models.begun_calls import BegunCall, BegunCalls
 from actors.models.http_errors import reported_error
 from actors.models.kept_items import KeptItems, decoded, raw_fields
 from actors.models.malformed_event import cut_stream, malformed_event, plain_text
+from actors.models.surrogate_halves import SurrogateHalves
 
 __all__ = ["WIRE", "AnthropicMessagesParser"]
 
@@ -144,12 +145,14 @@ class AnthropicMessagesParser:
         "_counted",
         "_done",
         "_finish_reason",
+        "_halves",
         "_items",
         "_usage",
         "_usage_before",
     )
 
     def __init__(self) -> None:
+        self._halves = SurrogateHalves()
         self._calls = BegunCalls()
         self._items = KeptItems(WIRE)
         self._blocks: dict[int | None, _Block] = {}
@@ -177,6 +180,8 @@ class AnthropicMessagesParser:
         """
         if event == "error":
             raise reported_error(data)
+        if isinstance(data, str):
+            data = self._halves.mend(data)
         try:
             read = _event_decoder.decode(data)
             return self._take(read, data, read.type or event)

@@ -16,6 +16,7 @@ from actors.conversation import (
 )
 from actors.models.http_errors import reported_error
 from actors.models.malformed_event import cut_stream, malformed_event, plain_text
+from actors.models.surrogate_halves import SurrogateHalves
 from actors.models.tool_call_pieces import ToolCallPieces
 
 __all__ = ["OpenAIChatParser"]
@@ -127,9 +128,10 @@ class OpenAIChatParser:
     if it were one event. Only the first choice counts.
     """
 
-    __slots__ = ("_calls", "_done", "_finish_reason", "_usage")
+    __slots__ = ("_calls", "_done", "_finish_reason", "_halves", "_usage")
 
     def __init__(self) -> None:
+        self._halves = SurrogateHalves()
         self._calls = ToolCallPieces()
         self._finish_reason: FinishReason | None = None
         self._usage: Usage | None = None
@@ -153,14 +155,28 @@ class OpenAIChatParser:
         """
         if event == "error":
             raise reported_error(data)
+        if isinstance(data, str):
+            data = self._halves.mend(data)
         try:
-            chunk = _chunk_decoder.decode(data)
+            return self._take(_chunk_decoder.decode(data), data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             text = plain_text(data)
             if text in {"", "[DONE]"}:
                 self._done = self._done or text == "[DONE]"
                 return []
             raise malformed_event(error) from None
+
+    def end(self) -> list[Part]:
+        """Nothing more, if the model has said why it stopped.
+
+        Raises:
+            EngineError: `NETWORK_ERROR`, if it has not.
+        """
+        if self._finish_reason is None:
+            raise cut_stream()
+        return [*self._calls.finish()]
+
+    def _take(self, chunk: _Chunk, data: str | bytes) -> list[Part]:
         if chunk.error or chunk.kind == "error":
             raise reported_error(data)
         parts: list[Part] = []
@@ -181,16 +197,6 @@ class OpenAIChatParser:
             parts += self._calls.finish()
             parts.append(FinishPart(self._finish_reason))
         return parts
-
-    def end(self) -> list[Part]:
-        """Nothing more, if the model has said why it stopped.
-
-        Raises:
-            EngineError: `NETWORK_ERROR`, if it has not.
-        """
-        if self._finish_reason is None:
-            raise cut_stream()
-        return [*self._calls.finish()]
 
     def _add_delta(self, delta: _Delta, parts: list[Part]) -> None:
         thought = delta.reasoning_content or delta.reasoning

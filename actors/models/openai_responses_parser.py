@@ -30,12 +30,14 @@ from actors.models.openai_responses_events import (
     item_decoder,
     response_decoder,
 )
+from actors.models.surrogate_halves import SurrogateHalves
 
 __all__ = ["WIRE", "OpenAIResponsesParser"]
 
 WIRE = "openai-responses"
 
 _INCOMPLETE = {
+    "": FinishReason.LENGTH,  # some do not say why; the others would not leave it out
     "max_output_tokens": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
     "content_filter": FinishReason.CONTENT_FILTER,
@@ -79,6 +81,7 @@ class OpenAIResponsesParser:
         "_done",
         "_ended",
         "_finish_reason",
+        "_halves",
         "_has_refused",
         "_items",
         "_place",
@@ -88,6 +91,7 @@ class OpenAIResponsesParser:
     )
 
     def __init__(self) -> None:
+        self._halves = SurrogateHalves()
         self._calls = BegunCalls()
         self._items = KeptItems(WIRE)
         self._finish_reason: FinishReason | None = None
@@ -123,6 +127,8 @@ class OpenAIResponsesParser:
         """
         if event == "error":
             raise reported_error(data)
+        if isinstance(data, str):
+            data = self._halves.mend(data)
         try:
             read = event_decoder.decode(data)
             return self._take(read, data, read.type or event)

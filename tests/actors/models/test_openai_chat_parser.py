@@ -325,7 +325,6 @@ def test_an_end_without_a_finish_reason_is_a_network_error(events: tuple[str, ..
         '{"choices": {"delta": {}}}',
         '{"choices": [{"delta": {"content": 5}}]}',
         '{"choices": [{"delta": {"tool_calls": [{"index": "secret"}]}}]}',
-        '{"choices": [{"delta": {"content": "secret\\ud83d"}}]}',
         '{"usage": "secret"}',
     ],
 )
@@ -335,6 +334,20 @@ def test_a_malformed_chunk_is_named_and_not_quoted(event: str) -> None:
     assert error.code is ErrorCode.EXECUTION_FAILED
     assert "malformed chunk" in str(error)
     assert "sec" not in str(error)
+
+
+def test_a_character_that_a_server_cut_in_two_is_whole() -> None:
+    first = '{"choices": [{"delta": {"content": "a \\\\ud83d b \\ud83d"}}]}'
+    second = '{"choices": [{"delta": {"content": "\\uDC4B c"}, "finish_reason": "stop"}]}'
+
+    assert answer_of(parse(first, second)).text == "a \\ud83d b 👋 c"
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\udc4b"])
+def test_half_a_character_that_stays_alone_costs_nothing_else(half: str) -> None:
+    event = '{"choices": [{"delta": {"content": "a?b"}, "finish_reason": "stop"}]}'.replace("?", half)
+
+    assert answer_of(parse(event)).text == "ab"
 
 
 def test_bytes_that_are_not_utf_8_are_a_malformed_chunk() -> None:
