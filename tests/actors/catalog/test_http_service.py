@@ -169,8 +169,9 @@ async def test_a_feed_that_is_lost_is_opened_again_and_says_that_something_may_h
     assert [record.getMessage() for record in caplog.records].count(lost) == 2
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_pauses_between_tries_grow_to_half_a_minute() -> None:
+async def test_pauses_between_tries_grow_to_half_a_minute(
+    autojump_clock: object,  # noqa: ARG001 - makes time jump
+) -> None:
     tried: list[float] = []
 
     def respond(_: httpx.Request) -> httpx.Response:
