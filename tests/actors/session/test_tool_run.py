@@ -1,210 +1,263 @@
-"""One tool call in its task: whatever the tool does, its session hears of one end."""
+"""One tool call in its task: whatever the tool does, its session hears of one end, and goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 import pytest
 import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.conversation import ToolCall, ToolResult, ToolStatus
+from actors.events import TaskFinished, ToolOutput
 from actors.records import ChatMode, SessionStatus
 from actors.session.protocol import OutputArrived, ToolEnded
-from actors.session.tool_run import run_tool
-from actors.tools import Tool, ToolRegistry
-from tests.actors.session.stage import open_stage
+from actors.session.tool_run import ToolRun
+from actors.tools import Tool, ToolContext, ToolKind, ToolRunner, tool
+from runtime import offload_statistics
+from tests.actors.session.stage import Stage, bodies_until, open_stage
+from tests.actors.tools import misdeeds
+from tests.actors.tools.stage import open_runner
 
-Show = Callable[[str], None]
 Arguments = Mapping[str, object]
-FLOOD = 10_000
-HALF_A_PAIR = "\ud83d"
+DEEDS = (
+    misdeeds.greet,
+    misdeeds.fail,
+    misdeeds.exit_python,
+    misdeeds.interrupt,
+    misdeeds.fail_speechless,
+    misdeeds.return_number,
+    misdeeds.return_much,
+    misdeeds.flood,
+)
+KINDS = list(ToolKind)
 
 
-class SpeechlessError(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("not even that")
+@pytest.fixture(autouse=True)
+def released_threads() -> Iterator[None]:
+    """No thread outlives its test."""
+    misdeeds.RELEASE.clear()
+    yield
+    misdeeds.RELEASE.set()
 
 
-async def greet(arguments: Arguments, show: Show) -> str:
-    show("thinking of a name")
-    return f"hello {arguments.get('name', 'nobody')}"
+class Told:
+    """What a session is told of one call."""
+
+    def __init__(self, runner: ToolRunner, made: Tool, arguments: str = "{}") -> None:
+        self.messages: list[OutputArrived | ToolEnded] = []
+        self.run = ToolRun(
+            made,
+            ToolCall("c", made.name, arguments),
+            "t",
+            self.messages.append,
+            runner,
+            session_id="s",
+            directory="",
+        )
 
 
-async def fail(_: Arguments, __: Show) -> str:
-    raise ValueError("no such file")
+def async_tool(function: Callable[[Arguments, ToolContext], object]) -> Tool:
+    return Tool(
+        name=function.__name__,
+        description="",
+        function=function,  # pyright: ignore[reportArgumentType] - misfits too
+    )
 
 
-async def exit_process(_: Arguments, __: Show) -> str:
-    raise SystemExit(3)
-
-
-async def interrupt(_: Arguments, __: Show) -> str:
-    raise KeyboardInterrupt
-
-
-async def fail_speechless(_: Arguments, __: Show) -> str:
-    raise SpeechlessError
-
-
-async def fail_in_a_nursery(arguments: Arguments, show: Show) -> str:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(fail, arguments, show)
-        nursery.start_soon(trio.sleep_forever)
-    return ""
-
-
-async def give_up(_: Arguments, __: Show) -> str:
-    with trio.fail_after(0):
-        await trio.sleep_forever()
-    return ""
-
-
-async def return_a_number(_: Arguments, __: Show) -> str:
-    return msgspec.json.decode("5", type=int)  # pyright: ignore[reportReturnType] - as untyped code may
-
-
-async def show_bytes(_: Arguments, show: Show) -> str:
-    show(b"bytes")  # pyright: ignore[reportArgumentType] - as untyped code may
-    return ""
-
-
-async def say_half_a_pair(_: Arguments, show: Show) -> str:
-    show(HALF_A_PAIR)
-    return f"read: {HALF_A_PAIR}"
-
-
-async def flood(_: Arguments, show: Show) -> str:
-    for number in range(FLOOD):
-        show(f"line {number}\n")
+async def show_three(_: Arguments, context: ToolContext) -> str:
+    for word in ("one", "two", "three"):
+        context.show(word)
+        await trio.lowlevel.checkpoint()
     return "done"
 
 
-async def hang(_: Arguments, __: Show) -> str:
-    await trio.sleep_forever()
-    return ""
-
-
-async def return_when_cancelled(_: Arguments, __: Show) -> str:
-    try:
-        await trio.sleep_forever()
-    except trio.Cancelled:
-        return "too late"
-    return ""
-
-
-async def run(function: Callable[..., object], arguments: str = "{}") -> list[OutputArrived | ToolEnded]:
-    told: list[OutputArrived | ToolEnded] = []
-    tool = TOOLS.find(function.__name__)
-    assert tool is not None
-    await run_tool(tool, ToolCall("c", tool.name, arguments), "t", told.append)
-    return told
-
-
-TOOLS = ToolRegistry(
-    Tool(name=function.__name__, description="", function=function)
-    for function in (
-        greet,
-        fail,
-        exit_process,
-        interrupt,
-        fail_speechless,
-        fail_in_a_nursery,
-        give_up,
-        return_a_number,
-        show_bytes,
-        say_half_a_pair,
-        flood,
-        hang,
-        return_when_cancelled,
-    )
-)
-
-
 async def test_what_a_tool_shows_comes_before_its_one_result() -> None:
-    assert await run(greet, '{"name": "Ada"}') == [
-        OutputArrived("t", "c", "thinking of a name"),
-        ToolEnded("t", "c", ToolStatus.SUCCEEDED, "hello Ada"),
+    async with open_runner() as runner:
+        told = Told(runner, async_tool(show_three))
+        await told.run.run()
+
+    assert told.messages == [
+        OutputArrived("t", "c", "one"),
+        OutputArrived("t", "c", "twothree"),
+        ToolEnded("t", "c", ToolStatus.SUCCEEDED, "done"),
     ]
+
+
+@pytest.mark.parametrize("kind", [ToolKind.ASYNC, ToolKind.THREAD])
+async def test_of_a_flood_one_message_is_in_the_mailbox_and_no_more_than_the_limit(kind: ToolKind) -> None:
+    async with open_runner() as runner:
+        told = Told(runner, misdeeds.of_kind(kind, misdeeds.flood))
+        await told.run.run()
+
+    *shown, end = told.messages
+    assert len(shown) <= 2  # the one that was not taken, and the rest
+    text = "".join(message.text for message in shown if isinstance(message, OutputArrived))
+    assert text.startswith("line     0\n")
+    assert text.endswith("is left out]\n")
+    assert len(text) < 1100
+    assert end == ToolEnded("t", "c", ToolStatus.SUCCEEDED, "flooded")
 
 
 async def test_no_arguments_are_an_empty_object() -> None:
-    *_, end = await run(greet, "")
+    async with open_runner() as runner:
+        told = Told(runner, misdeeds.of_kind(ToolKind.ASYNC, misdeeds.greet), arguments="")
+        await told.run.run()
 
-    assert end == ToolEnded("t", "c", ToolStatus.SUCCEEDED, "hello nobody")
-
-
-@pytest.mark.parametrize(
-    ("function", "reason"),
-    [
-        (fail, "ValueError: no such file"),
-        (exit_process, "SystemExit: 3"),
-        (interrupt, "KeyboardInterrupt"),
-        (fail_speechless, "SpeechlessError"),
-        (fail_in_a_nursery, "ExceptionGroup"),
-        (give_up, "TooSlowError"),
-        (return_a_number, "TypeError: a tool says and returns text, not int"),
-        (show_bytes, "TypeError: a tool says and returns text, not bytes"),
-    ],
-)
-async def test_what_a_tool_raises_is_its_result(function: Callable[..., object], reason: str) -> None:
-    (end,) = await run(function)
-
-    assert isinstance(end, ToolEnded)
-    assert end.status is ToolStatus.FAILED
-    assert reason in end.output
+    assert told.messages == [ToolEnded("t", "c", ToolStatus.SUCCEEDED, "hello nobody")]
 
 
-async def test_half_a_surrogate_pair_is_replaced_since_no_store_could_take_it() -> None:
-    assert await run(say_half_a_pair) == [
-        OutputArrived("t", "c", "?"),
-        ToolEnded("t", "c", ToolStatus.SUCCEEDED, "read: ?"),
-    ]
+async def test_a_cancelled_call_says_nothing_more() -> None:
+    shows: list[Callable[[str], None]] = []
 
+    async def show_and_hang(_: Arguments, context: ToolContext) -> str:
+        shows.append(context.show)
+        context.show("begun")
+        await trio.sleep_forever()
+        return ""
 
-async def test_a_cancelled_tool_says_nothing_more() -> None:
-    told: list[OutputArrived | ToolEnded] = []
-    tool = TOOLS.find("hang")
-    assert tool is not None
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run_tool, tool, ToolCall("c", tool.name, ""), "t", told.append)
+    async with open_runner() as runner, trio.open_nursery() as nursery:
+        told = Told(runner, async_tool(show_and_hang))
+        nursery.start_soon(told.run.run)
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+    shows[0]("late")
+    told.run.taken()
 
-    assert told == []
+    assert told.messages == [OutputArrived("t", "c", "begun")]
 
 
-@pytest.mark.parametrize("name", [tool.name for tool in TOOLS if "hang" not in tool.name][:-1])
-async def test_whatever_a_tool_does_the_turn_goes_on_and_so_do_the_others(
-    name: str,
-) -> None:
-    async with open_stage(tools=TOOLS) as stage:
+# --- in an engine -------------------------------------------------------------------------------------
+
+
+async def results(stage: Stage, session_id: str) -> list[ToolResult]:
+    messages = (await stage.engine.read_session(session_id)).messages
+    return [message.content for message in messages if isinstance(message.content, ToolResult)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_whatever_a_tool_does_the_turn_goes_on_and_so_do_the_others(kind: ToolKind) -> None:
+    async with open_stage(tools=[misdeeds.of_kind(kind, deed) for deed in DEEDS]) as stage:
         await stage.create("s", "other", mode=ChatMode.AGENT)
         await stage.ask("other", "begin")
 
-        outcome = await stage.engine.run_turn("s", f"use {name} greet")
+        outcome = await stage.engine.run_turn("s", f"use {' '.join(deed.__name__ for deed in DEEDS)}")
 
         assert outcome.status is SessionStatus.COMPLETED
-        assert outcome.answer.endswith("hello nobody")
-        messages = (await stage.engine.read_session("s")).messages
-        assert [m.content.name for m in messages if isinstance(m.content, ToolResult)] == [name, "greet"]
+        statuses = {result.name: result.status for result in await results(stage, "s")}
+        well = {"greet", "return_much", "flood"}
+        assert {name for name, status in statuses.items() if status is ToolStatus.SUCCEEDED} == well
+        assert set(statuses) == {deed.__name__ for deed in DEEDS}
         assert (await stage.engine.pool_status()).running == 1
         assert await stage.engine.abort_turn("other")
+        statistics = (await stage.engine.statistics()).tools
+        assert (statistics.calls, statistics.running, statistics.truncated) == (len(DEEDS), 0, 1)
 
 
-@pytest.mark.parametrize("name", ["hang", "return_when_cancelled"])
-async def test_a_tool_that_is_stopped_has_one_result_and_what_it_says_late_is_dropped(name: str) -> None:
-    async with open_stage(tools=TOOLS) as stage:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tool_that_hangs_is_stopped_and_its_session_can_go(kind: ToolKind) -> None:
+    async with open_stage(tools=[misdeeds.of_kind(kind, misdeeds.hang)]) as stage:
         await stage.create("s", mode=ChatMode.AGENT)
-        task_id = await stage.ask("s", f"use {name}")
+        task_id = await stage.ask("s", "use hang")
 
         await stage.engine.abort_turn("s")
 
         assert (await stage.engine.wait_turn("s", task_id)).status is SessionStatus.ABORTED
+        assert [result.status for result in await results(stage, "s")] == [ToolStatus.CANCELLED]
+        misdeeds.RELEASE.set()  # a late result
         await wait_all_tasks_blocked()
-        messages = (await stage.engine.read_session("s")).messages
-        (result,) = [m.content for m in messages if isinstance(m.content, ToolResult)]
-        assert result.status is ToolStatus.CANCELLED
         assert (await stage.engine.run_turn("s", "go on")).status is SessionStatus.COMPLETED
+        assert [result.status for result in await results(stage, "s")] == [ToolStatus.CANCELLED]
+        await stage.engine.release_session("s")
+        statistics = (await stage.engine.statistics()).tools
+        assert (statistics.running, statistics.abandoned) == (0, int(kind is ToolKind.THREAD))
+    assert offload_statistics().processes == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_tool_that_hangs_times_out_and_the_model_is_told(kind: ToolKind) -> None:
+    hang = msgspec.structs.replace(misdeeds.of_kind(kind, misdeeds.hang), timeout_seconds=0.05)
+    async with open_stage(tools=[hang]) as stage:
+        await stage.create("s", mode=ChatMode.AGENT)
+
+        outcome = await stage.engine.run_turn("s", "use hang")
+
+        assert outcome.answer.endswith("used: The tool timed out after 0.05 s.")
+        assert (await stage.engine.statistics()).tools.timed_out == 1
+
+
+async def test_a_tool_that_ignores_its_cancellation_is_abandoned(autojump_clock: MockClock) -> None:
+    began = autojump_clock.current_time()
+    released = trio.Event()
+    returned = trio.Event()
+
+    async def ignore(_: Arguments, context: ToolContext) -> str:
+        with trio.CancelScope(shield=True):
+            await released.wait()
+        context.show("never heard")
+        returned.set()
+        return "too late"
+
+    async with open_stage(tools=[async_tool(ignore)]) as stage:
+        await stage.create("s", mode=ChatMode.AGENT)
+        task_id = await stage.ask("s", "use ignore")
+
+        await stage.engine.abort_turn("s")
+
+        assert (await stage.engine.wait_turn("s", task_id)).status is SessionStatus.ABORTED
+        await stage.engine.release_session("s")
+        assert autojump_clock.current_time() > began  # it had time to clean up
+        statistics = (await stage.engine.statistics()).tools
+        assert (statistics.running, statistics.abandoned, statistics.left) == (0, 1, 1)
+
+        async with stage.engine.events("s") as events:
+            released.set()
+            await returned.wait()
+            await wait_all_tasks_blocked()
+            assert (await stage.engine.statistics()).tools.left == 0
+            assert [result.status for result in await results(stage, "s")] == [ToolStatus.CANCELLED]
+            assert (await stage.engine.run_turn("s", "go on")).status is SessionStatus.COMPLETED
+            bodies = await bodies_until(events, TaskFinished)
+        assert not [body for body in bodies if isinstance(body, ToolOutput)]
+
+
+async def test_what_a_tool_shows_reaches_who_listens_before_it_has_ended() -> None:
+    go_on = trio.Event()
+
+    @tool
+    async def report(context: ToolContext) -> str:
+        context.show("half of it")
+        await go_on.wait()
+        return "all of it"
+
+    async with open_stage(tools=[report]) as stage:
+        await stage.create("s", mode=ChatMode.AGENT)
+        async with stage.engine.events("s") as events:
+            task_id = await stage.engine.submit_turn("s", "use report")
+
+            *_, output = await bodies_until(events, ToolOutput)
+            go_on.set()
+
+        assert isinstance(output, ToolOutput)
+        assert output.text == "half of it"
+        assert (await stage.engine.wait_turn("s", task_id)).answer.endswith("used: all of it")
+
+
+async def test_equal_call_ids_in_two_sessions_do_not_cross() -> None:
+    @tool
+    async def tell_session(context: ToolContext) -> str:
+        return context.session_id
+
+    async with open_stage(tools=[tell_session]) as stage:
+        await stage.create("one", "two", mode=ChatMode.AGENT)
+        async with trio.open_nursery() as nursery:
+            for session_id in ("one", "two"):
+                nursery.start_soon(stage.engine.run_turn, session_id, "use tell_session")
+
+        ids: set[str] = set()
+        for session_id in ("one", "two"):
+            (result,) = await results(stage, session_id)
+            assert result.output == session_id
+            ids.add(result.call_id)
+        assert len(ids) == 1
