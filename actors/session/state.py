@@ -115,7 +115,7 @@ class SessionState:
         self.scheduler = ToolScheduler(environment.tools)
         self.stopping = 0
         self._stops = 0
-        self._held_back: list[Effect] = []
+        self._held_back: tuple[Effect, ...] = ()
         self.last_outcome: TaskOutcome | None = None
         self.queue_waiters: dict[str, list[int]] = {}
         self.ready = False
@@ -210,8 +210,8 @@ class SessionState:
         if number != self.stopping:
             return []  # stopped again since
         self.stopping = 0
-        held_back, self._held_back = self._held_back, []
-        return held_back
+        held_back, self._held_back = self._held_back, ()
+        return list(held_back)
 
     def kept_slot(self) -> str | None:
         """The task whose slot is kept until its calls have ended, if there is one."""
@@ -229,7 +229,7 @@ class SessionState:
             if not isinstance(effect, TellRegistry) or not isinstance(effect.message, _AFTER_THE_STOP):
                 said.append(effect)
             elif effect not in self._held_back:
-                self._held_back.append(effect)
+                self._held_back += (effect,)
         return said
 
     # -- what waits for the load --

@@ -74,8 +74,9 @@ class ToolScheduler:
     def __init__(self, tools: ToolRegistry) -> None:
         self._tools = tools
         self.calls: tuple[CallRecord, ...] = ()
-        self._begun: set[str] = set()
-        self._made: Counter[str] = Counter()
+        # Made when they are needed: most sessions are at rest.
+        self._begun: set[str] | None = None
+        self._made: Counter[str] | None = None
 
     def available(self, policy: ToolPolicy) -> tuple[Tool, ...]:
         """The tools that the model is told of, in an order that stays."""
@@ -84,8 +85,7 @@ class ToolScheduler:
     def begin_turn(self) -> None:
         """Forget what the last turn called."""
         self.calls = ()
-        self._begun.clear()
-        self._made.clear()
+        self._begun = self._made = None
 
     def restore(self, calls: tuple[CallRecord, ...]) -> None:
         """Take the calls of a turn that waits, as the store has them."""
@@ -94,7 +94,7 @@ class ToolScheduler:
 
     def execute(self, calls: Iterable[ToolCall], policy: ToolPolicy, now: Now) -> None:
         """Take the calls of an answer: each is scheduled, waits for a person, or is over."""
-        self._begun.clear()
+        self._begun = None
         self.calls = tuple(self._validated(call, policy, now) for call in calls)
         self._schedule(policy, now)
 
@@ -149,12 +149,12 @@ class ToolScheduler:
 
     def take_begun(self, durable: Iterable[CallRecord]) -> tuple[ToolCall, ...]:
         """Of the calls that the store knows as begun, those that are to run now: each is given once."""
+        if self._begun is None:
+            self._begun = set()
+        running = {call.call.call_id for call in self.calls if call.state is CallState.EXECUTING}
+        new = running - self._begun
         begun = [
-            call.call
-            for call in durable
-            if call.state is CallState.EXECUTING
-            and call.call.call_id not in self._begun
-            and self._is_executing(call.call.call_id)
+            call.call for call in durable if call.state is CallState.EXECUTING and call.call.call_id in new
         ]
         self._begun.update(call.call_id for call in begun)
         return tuple(begun)
@@ -162,7 +162,7 @@ class ToolScheduler:
     def take_results(self) -> tuple[CallRecord, ...]:
         """All calls, which are over, in the model's order; the scheduler is empty then."""
         calls, self.calls = self.calls, ()
-        self._begun.clear()
+        self._begun = None
         return calls
 
     def find(self, call_id: str) -> CallRecord | None:
@@ -171,14 +171,12 @@ class ToolScheduler:
     def has(self, *states: CallState) -> bool:
         return any(call.state in states for call in self.calls)
 
-    def _is_executing(self, call_id: str) -> bool:
-        call = self.find(call_id)
-        return call is not None and call.state is CallState.EXECUTING
-
     # -- one call --
 
     def _validated(self, call: ToolCall, policy: ToolPolicy, now: Now) -> CallRecord:
         digest = call_digest(call)
+        if self._made is None:
+            self._made = Counter()
         self._made[digest] += 1
         tool = self._tools.get_tool(call.name)
         refusal = self._refusal(call, tool, policy, self._made[digest])
