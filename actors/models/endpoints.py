@@ -133,8 +133,13 @@ def _provider_of(connection: Connection) -> Provider | None:
         if not connection.base_url:
             raise _unusable(f"nothing is known of {name!r}: name its provider, or give its base URL")
         return Provider(base_url=connection.base_url, wire=connection.wire or "openai-chat")
-    if connection.base_url:  # another server's, which knows the limit by its older name
-        known = msgspec.structs.replace(known, base_url=connection.base_url, max_tokens_field="max_tokens")
+    if connection.base_url:  # another server's, which may refuse what only this provider knows
+        known = msgspec.structs.replace(
+            known,
+            base_url=connection.base_url,
+            max_tokens_field="max_tokens",
+            cache_by_conversation=False,
+        )
     return msgspec.structs.replace(known, wire=connection.wire or known.wire)
 
 

@@ -12,6 +12,7 @@ from actors.models.anthropic_messages import AnthropicMessagesModel
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.models.openai_chat import OpenAIChatModel
+from actors.models.openai_responses import OpenAIResponsesModel
 from actors.models.providers import Provider
 from actors.models.scripted import ScriptedModel
 
@@ -60,6 +61,8 @@ def _openai_chat(
         settings=settings,
         ask_for_usage=provider.ask_for_usage,
         max_tokens_field=provider.max_tokens_field,
+        cache_by_conversation=provider.cache_by_conversation,
+        return_thoughts=provider.return_thoughts,
     )
 
 
@@ -84,8 +87,34 @@ def _anthropic_messages(
     )
 
 
+def _openai_responses(
+    name: str,
+    model: str,
+    *,
+    provider: Provider,
+    http: HttpPool,
+    api_key: str,
+    headers: Mapping[str, str],
+    settings: ModelSettings,
+) -> LanguageModel:
+    return OpenAIResponsesModel(
+        name,
+        model,
+        base_url=provider.base_url,
+        http=http,
+        api_key=api_key,
+        headers=headers,
+        settings=settings,
+        cache_by_conversation=provider.cache_by_conversation,
+    )
+
+
 WIRES: Mapping[str, Wire] = MappingProxyType(
-    {"anthropic-messages": _anthropic_messages, "openai-chat": _openai_chat}
+    {
+        "anthropic-messages": _anthropic_messages,
+        "openai-chat": _openai_chat,
+        "openai-responses": _openai_responses,
+    }
 )
 """By the names that connections and settings call them."""
 

@@ -13,6 +13,7 @@ from actors.connections import Connection, ModelAlias
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
 from actors.models import (
+    WIRES,
     HttpPool,
     ModelConfig,
     OpenAIChatModel,
@@ -22,6 +23,9 @@ from actors.models import (
     parse_model_config,
     validate_model_availability,
 )
+from actors.models.anthropic_messages import AnthropicMessagesModel
+from actors.models.openai_responses import OpenAIResponsesModel
+from actors.models.wire_model import WireModel
 from tests.actors.models.stream_samples import question, said, sse
 
 LOCAL = "http://127.0.0.1:9/v1"
@@ -376,9 +380,35 @@ async def test_a_key_is_never_shown() -> None:
         assert "sk-secret" not in repr(shown)
 
 
-async def test_the_model_is_one_of_its_wire() -> None:
-    registry = await registry_of(local("a"), Connection(connection_id="offline", provider="scripted"))
+@pytest.mark.parametrize(
+    ("connection", "kind", "path"),
+    [
+        (local("a"), OpenAIChatModel, "/v1/chat/completions"),
+        (local("a", wire="openai-responses"), OpenAIResponsesModel, "/v1/responses"),
+        (local("a", provider="openai", wire="openai-responses"), OpenAIResponsesModel, "/v1/responses"),
+        (local("a", provider="anthropic"), AnthropicMessagesModel, "/v1/messages"),
+        (local("a", provider="anthropic", wire="openai-chat"), OpenAIChatModel, "/v1/chat/completions"),
+    ],
+)
+async def test_the_model_is_one_of_its_wire(
+    connection: Connection, kind: type[WireModel], path: str
+) -> None:
+    registry = await registry_of(connection)
+    model = registry.language_model("a:m")
 
-    assert isinstance(registry.language_model("a:m"), OpenAIChatModel)
+    assert isinstance(model, kind)
+    assert httpx.URL(model.url).path == path
+
+
+async def test_the_options_of_every_wire_that_there_is_are_known() -> None:
+    for wire in WIRES:
+        options = {"service_tier": "auto", "extra_body": {"anything": 1}}
+        registry = await registry_of(local("a", wire=wire, settings=ModelSettings(options=options)))
+        assert validate_model_availability(registry, "a:m")
+
+
+async def test_what_answers_in_this_process_needs_nothing() -> None:
+    registry = await registry_of(Connection(connection_id="offline", provider="scripted"))
+
     assert registry.language_model("offline:echo").name == "offline:echo"
     assert refused(registry, "offline:other").details == {"kind": "model"}
