@@ -1,4 +1,4 @@
-"""Keys go to their endpoint and nowhere else; logs tell of texts no more than that there were some (H58)."""
+"""Keys go to their endpoint and nowhere else, and texts are not in logs (H58)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ QUESTION = "what nobody else may read"
 WIRES = ("openai-chat", "openai-responses", "anthropic-messages")
 ANSWERS = {
     status: (
-        f"HTTP/1.1 {status} No\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}"
+        f"HTTP/1.1 {status} No\r\ncontent-type: application/json\r\n"
+        f"content-length: {len(body)}\r\n\r\n{body}"
     ).encode()
     for status in (400, 401, 403, 404, 429, 500)
     for body in [f'{{"error": {{"message": "no: {KEY} of {HEADER}"}}}}']
@@ -103,6 +104,4 @@ async def test_a_key_with_a_line_end_in_it_is_refused_unseen(caplog: pytest.LogC
         broken = Connection(connection_id="mine", base_url="http://127.0.0.1:9/v1", api_key=f"{KEY}\nX: y")
         with pytest.raises(EngineError) as refused:
             await engine.save_connection(broken)
-            await engine.create_session(NewSession(model="mine:model"), session_id="s")
-            await engine.submit_turn("s", "hello")
     assert KEY not in f"{refused.value}{refused.value.details}{caplog.text}{broken}"
