@@ -1,0 +1,393 @@
+"""An engine with a catalog: what is saved counts for the next turn, and secrets stay where they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from actors.access import AccessRequest
+from actors.agents import AgentDefinition
+from actors.catalog import CatalogChanged, MemoryAgentService
+from actors.catalog.http_service import HttpAgentService
+from actors.connections import Connection, McpServer
+from actors.engine import Engine, open_engine, start_engine
+from actors.errors import EngineError, ErrorCode
+from actors.governor import RetryPolicy
+from actors.models import Gate, ScriptedModel, say
+from actors.records import SessionStatus
+from actors.settings import EngineSettings
+from runtime import open_system
+from tests.actors.catalog.catalog_server import CatalogServer, open_catalog_server
+from tests.actors.catalog.changes import Changes
+
+CRITIC = AgentDefinition(agent_id="critic", system_prompt="Find the flaw.")
+KIND = AgentDefinition(agent_id="critic", system_prompt="Be kind.")
+FILES = McpServer(server_id="files", command="files", environment={"TOKEN": "t-secret"}, enabled=False)
+OFFLINE = Connection(connection_id="offline", provider="scripted")
+
+
+async def ask(engine: Engine, session_id: str, executor_id: str = "default") -> SessionStatus:
+    task_id = await engine.submit_turn(session_id, "hello", executor_id=executor_id)
+    return (await engine.wait_turn(session_id, task_id)).status
+
+
+async def refusal_of_turn(engine: Engine, session_id: str, executor_id: str = "default") -> EngineError:
+    """Of one that leaves nothing behind."""
+    with pytest.raises(EngineError) as caught:
+        await engine.submit_turn(session_id, "hello", executor_id=executor_id)
+    snapshot = await engine.snapshot(session_id)
+    assert snapshot.messages == ()
+    assert snapshot.record.status is SessionStatus.IDLE
+    assert (await engine.pool_status()).running == 0
+    return caught.value
+
+
+async def test_a_saved_agent_answers_the_next_turn_and_as_it_was_saved_last() -> None:
+    model = ScriptedModel()
+    async with open_engine(model_for=lambda _: model) as engine:
+        await engine.create_session(session_id="s", system_prompt="You are s.")
+        for agent in (CRITIC, KIND):
+            await engine.save_agent(agent)
+            await ask(engine, "s", "critic")
+        await ask(engine, "s")
+
+        assert [request.system_prompt for request in model.requests] == [
+            "Find the flaw.",
+            "Be kind.",
+            "You are s.",
+        ]
+        assert await engine.get_agents() == (KIND,)
+        assert await engine.get_agent_config("critic") == KIND
+
+
+async def test_an_unknown_agent_or_model_is_refused_before_anything_happens() -> None:
+    async with open_engine() as engine:
+        await engine.create_session(session_id="s")
+        await engine.save_agent(AgentDefinition(agent_id="lost", model="nowhere:m"))
+        await engine.save_agent(AgentDefinition(agent_id="odd", model="scripted:m"))
+
+        for executor_id, kind in (("nobody", "agent"), ("lost", "provider"), ("odd", "model")):
+            error = await refusal_of_turn(engine, "s", executor_id)
+            assert error.code is ErrorCode.EXECUTOR_NOT_FOUND
+            assert error.details["kind"] == kind
+            assert not error.retryable
+
+
+async def test_a_running_turn_of_a_deleted_agent_goes_on_to_its_end() -> None:
+    gate = Gate()
+    model = ScriptedModel([(gate, *say("still here"))])
+    async with open_engine(model_for=lambda _: model, catalog=MemoryAgentService([CRITIC])) as engine:
+        await engine.create_session(session_id="s")
+        task_id = await engine.submit_turn("s", "hello", executor_id="critic")
+        await wait_all_tasks_blocked()
+        await engine.delete_agent("critic")
+        gate.open()
+
+        outcome = await engine.wait_turn("s", task_id)
+
+        assert outcome.status is SessionStatus.COMPLETED
+        assert await engine.get_agents() == ()
+        with pytest.raises(EngineError):
+            await engine.submit_turn("s", "hello", executor_id="critic")
+
+
+async def test_a_saved_connection_has_models_at_once_and_a_deleted_one_has_none() -> None:
+    async with open_engine() as engine:
+        await engine.create_session(session_id="other")
+        await engine.create_session(session_id="s", model="offline:echo")
+        await refusal_of_turn(engine, "s")
+
+        await engine.save_connection(OFFLINE)
+        assert await ask(engine, "s") is SessionStatus.COMPLETED
+
+        await engine.delete_connection("offline")
+        await engine.delete_connection("offline")
+        with pytest.raises(EngineError) as caught:
+            await engine.submit_turn("s", "hello")
+        assert caught.value.details["kind"] == "provider"
+        assert await ask(engine, "other") is SessionStatus.COMPLETED
+
+
+async def test_a_connection_that_no_model_could_be_asked_over_is_refused() -> None:
+    async with open_engine() as engine:
+        with pytest.raises(EngineError) as caught:
+            await engine.save_connection(Connection(connection_id="work", base_url="nowhere"))
+
+        assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+        assert "(connection 'work')" in str(caught.value)
+        assert await engine.get_connection("work") is None
+        assert await engine.get_connections() == ()
+
+
+async def test_the_models_are_built_once_however_many_chats_are_opened(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        async with open_engine(EngineSettings(max_loaded=5)) as engine:
+            for number in range(20):
+                await engine.create_session(session_id=f"s{number}")
+                await ask(engine, f"s{number}")
+
+    assert [record.getMessage() for record in caplog.records].count("provider registry built") == 1
+
+
+async def test_agents_and_servers_survive_a_restart(tmp_path: Path) -> None:
+    settings = EngineSettings(catalog=str(tmp_path / "catalog.json"))
+    async with open_engine(settings) as engine:
+        await engine.save_agent(CRITIC)
+        await engine.save_mcp_server(FILES)
+        await engine.save_connection(OFFLINE)
+
+    async with open_engine(settings) as engine:
+        assert await engine.get_agents() == (CRITIC,)
+        assert await engine.get_mcp_servers() == (FILES,)
+        assert await engine.get_connections() == (OFFLINE,)
+        await engine.delete_mcp_server("files")
+
+    async with open_engine(settings) as engine:
+        assert await engine.get_mcp_servers() == ()
+
+
+async def test_a_catalog_that_cannot_be_used_is_told_when_the_engine_opens_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "catalog.json"
+    async with open_system() as system:
+        for content, code in (
+            ("{", ErrorCode.PERSISTENCE_FAILED),
+            ('{"connections": [{"connection_id": "work"}]}', ErrorCode.INVALID_ARGUMENT),
+            ('{"agents": [{"agent_id": "default"}]}', ErrorCode.INVALID_ARGUMENT),
+        ):
+            path.write_text(content)
+            with pytest.raises(EngineError) as caught:
+                async with open_engine(EngineSettings(catalog=str(path)), system=system):
+                    pass
+            assert caught.value.code is code
+        assert system.names("") == ()
+
+        async with open_engine(system=system) as engine:
+            assert await engine.get_agents() == ()
+        assert system.find("catalog") is None
+
+
+async def test_a_change_is_said_once_until_nobody_wants_to_know() -> None:
+    changes = Changes()
+    async with open_engine() as engine:
+        stop = await engine.on_catalog_change(changes)
+        for _ in range(2):
+            await engine.save_mcp_server(FILES)
+        assert await changes.reached(2) == 2
+
+        stop()
+        stop()
+        await engine.save_agent(CRITIC)
+        await wait_all_tasks_blocked()
+
+        assert changes.said == [CatalogChanged(mcp_servers=("files",))] * 2
+
+
+def test_threads_use_it_as_well() -> None:
+    with start_engine(catalog=MemoryAgentService([CRITIC])) as thread:
+        thread.call(thread.engine.save_agent, KIND)
+        assert thread.call(thread.engine.get_agents) == (KIND,)
+        engine = thread.engine
+    with pytest.raises(EngineError) as caught:
+        thread.call(engine.get_agents)
+    assert "closed" in str(caught.value)
+
+
+async def test_what_is_of_the_wrong_type_is_refused_with_the_field() -> None:
+    async with open_engine() as engine:
+        with pytest.raises(EngineError) as caught:
+            await engine.save_agent(AgentDefinition(agent_id=7))  # pyright: ignore[reportArgumentType] - a caller's mistake
+        assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+        assert "agent_id" in str(caught.value)
+        with pytest.raises(EngineError):
+            await engine.save_connection("openai")  # pyright: ignore[reportArgumentType] - a caller's mistake
+        with pytest.raises(EngineError):
+            await engine.delete_agent(None)  # pyright: ignore[reportArgumentType] - a caller's mistake
+        assert await engine.get_agents() == ()
+
+
+async def test_every_command_asks_who_may() -> None:
+    asked: list[str] = []
+
+    def authorize(request: AccessRequest) -> bool:
+        asked.append(request.action)
+        return request.principal == "owner"
+
+    async with open_engine(authorize=authorize) as engine:
+        for call in (
+            engine.get_agents(principal="x"),
+            engine.save_agent(CRITIC, principal="x"),
+            engine.delete_agent("a", principal="x"),
+            engine.get_connections(principal="x"),
+            engine.save_connection(OFFLINE, principal="x"),
+            engine.delete_connection("a", principal="x"),
+            engine.get_mcp_servers(principal="x"),
+            engine.save_mcp_server(FILES, principal="x"),
+            engine.delete_mcp_server("a", principal="x"),
+            engine.on_catalog_change(print, principal="x"),
+        ):
+            with pytest.raises(EngineError) as caught:
+                await call
+            assert caught.value.code is ErrorCode.FORBIDDEN
+        assert len(asked) == 10
+        await engine.save_agent(CRITIC, principal="owner")
+
+
+async def test_a_catalog_that_fails_comes_back_with_what_it_had() -> None:
+    class Service(MemoryAgentService):
+        inits = 0
+
+        async def init(self) -> None:
+            Service.inits += 1
+
+    changes = Changes()
+    async with open_system() as system, open_engine(system=system, catalog=Service([CRITIC])) as engine:
+        await engine.on_catalog_change(changes)
+        catalog = system.find("catalog")
+        assert catalog is not None
+        catalog.tell(object())  # which no actor understands
+        await wait_all_tasks_blocked()
+
+        assert await engine.get_agents() == (CRITIC,)
+        await engine.save_agent(KIND)
+        assert await engine.get_agents() == (KIND,)
+        assert await changes.reached(1) == 1
+    assert Service.inits == 1
+
+
+# --- on a server ------------------------------------------------------------------------------------
+
+
+async def test_an_engine_works_with_a_catalog_on_a_server() -> None:
+    server = CatalogServer()
+    server.kept["agents"]["critic"] = {"agent_id": "critic", "system_prompt": "Find the flaw."}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        status, said = server.answer(request.method, request.url.raw_path.decode(), request.content)
+        return httpx.Response(status, json=said)
+
+    model = ScriptedModel()
+    transport = httpx.MockTransport(respond)
+    async with httpx.AsyncClient(transport=transport, base_url="http://catalog") as client:
+        service = HttpAgentService(client)
+        async with open_engine(model_for=lambda _: model, catalog=service) as engine:
+            await engine.create_session(session_id="s")
+            await ask(engine, "s", "critic")
+            await engine.save_agent(KIND)
+            await ask(engine, "s", "critic")
+            await engine.save_mcp_server(FILES)
+            await engine.delete_agent("critic")
+
+    assert [request.system_prompt for request in model.requests] == ["Find the flaw.", "Be kind."]
+    read = [("GET", f"/api/{kind}", None) for kind in ("agents", "connections", "mcp-servers")]
+    changed = [request for request in server.requests if request[0] != "GET"]
+    assert server.requests[:3] == read
+    assert changed == [
+        ("POST", "/api/agents", {"agent_id": "critic", "system_prompt": "Be kind."}),
+        (
+            "POST",
+            "/api/mcp-servers",
+            {
+                "server_id": "files",
+                "command": "files",
+                "environment": {"TOKEN": "t-secret"},
+                "enabled": False,
+            },
+        ),
+        ("DELETE", "/api/agents/critic", None),
+    ]
+
+
+async def test_a_server_that_is_not_there_is_told_when_the_engine_opens() -> None:
+    def respond(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no")
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://c") as client:
+        with pytest.raises(EngineError) as caught:
+            async with open_engine(catalog=HttpAgentService(client)):
+                pass
+
+    assert caught.value.code is ErrorCode.NETWORK_ERROR
+
+
+async def test_what_another_engine_saves_is_heard_over_the_feed() -> None:
+    changes = Changes()
+    async with (
+        open_catalog_server() as server,
+        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as one,
+        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as two,
+        open_engine(catalog=HttpAgentService(one)) as engine,
+    ):
+        await engine.on_catalog_change(changes)
+        await server.until_heard()
+
+        await HttpAgentService(two).save_agent(CRITIC)
+
+        assert await changes.reached(1) == 1
+        assert changes.said == [CatalogChanged(agents=("critic",))]
+        assert await engine.get_agents() == (CRITIC,)
+
+
+# --- secrets ----------------------------------------------------------------------------------------
+
+
+async def test_a_key_is_in_no_log_no_representation_no_event_no_error_and_no_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    secrets = ("sk-secret", "h-secret", "t-secret")
+    settings = EngineSettings(
+        store=str(tmp_path / "chats.db"),
+        catalog=str(tmp_path / "catalog.json"),
+        api_keys={"groq": "sk-secret"},
+        retry=RetryPolicy(max_attempts=1),
+    )
+    connection = Connection(
+        connection_id="work",
+        base_url="http://127.0.0.1:1/v1",
+        api_key="sk-secret",
+        headers={"x-key": "h-secret"},
+    )
+    changes = Changes()
+    shown: list[object] = [settings]
+    with caplog.at_level(logging.DEBUG):
+        async with open_engine(settings) as engine:
+            await engine.on_catalog_change(changes)
+            await engine.save_connection(connection)
+            await engine.save_mcp_server(FILES)
+            await changes.reached(2)
+            for broken in (
+                Connection(connection_id="w", base_url="nowhere", api_key="sk-secret"),
+                Connection(connection_id="w", base_url="http://h", api_key="sk-secret ä"),
+            ):
+                with pytest.raises(EngineError) as caught:
+                    await engine.save_connection(broken)
+                shown += [caught.value, caught.value.info]
+            await engine.create_session(session_id="s", model="work:m")
+            assert await ask(engine, "s") is SessionStatus.FAILED  # nobody listens there
+            shown += [
+                await engine.snapshot("s"),
+                await engine.get_connections(),
+                await engine.get_mcp_servers(),
+            ]
+            shown += [changes.said, await engine.debug_report()]
+
+    assert (await _contents(tmp_path)).find("x-key") > 0
+    for secret in secrets:
+        assert secret not in caplog.text
+        assert secret not in repr(shown)
+    assert "sk-secret" not in await _contents(tmp_path)
+    assert json.loads((tmp_path / "catalog.json").read_text())["connections"][0]["connection_id"] == "work"
+
+
+async def _contents(folder: Path) -> str:
+    files = [await trio.Path(path).read_bytes() for path in folder.iterdir() if path.is_file()]
+    return b"\n".join(files).decode(errors="replace")
