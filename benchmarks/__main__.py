@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.setting import CHECKOUT
 
-BENCHMARKS = ("engine_cost", "scaling", "streaming", "first_event", "session_memory", "reloading")
+BENCHMARKS = ("engine_cost", "scaling", "streaming", "first_event", "session_memory", "reloading", "tools")
 
 
 def main() -> None:

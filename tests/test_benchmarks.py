@@ -115,6 +115,17 @@ def test_reloading_does_every_step_with_every_store_and_leaves_nothing_loaded() 
     assert [rest["loaded"] for rest in report["rests"]] == [0] * 6
 
 
+def test_tools_sets_runner_and_engine_beside_the_bare_loop() -> None:
+    report = report_of("benchmarks.tools")
+
+    assert report.keys() == SETTING_AND_LOAD | {"sessions", "rounds", "rows", "checks"}
+    rows = {row["variant"]: row for row in report["rows"]}
+    assert rows.keys() == {"bare", "runner", "engine", "turn"}
+    assert {row["calls"] for row in rows.values()} == {200}
+    assert rows["bare"]["ratio"] == 1
+    assert len(report["checks"]) == 4
+
+
 def test_all_of_the_session_engine_are_one_report() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--json", "--only", "reloading", "first_event"],

@@ -15,8 +15,11 @@ START_RATE = 10.0
 LEAST_RATE = 0.5
 MOST_RATE = 10_000.0
 
-LINEAR_GROWTH = 5.0
-"""Calls a second that are added each second beyond the rate at which it was throttled before, halved."""
+CUT = 0.7
+"""What is left of a rate that was too much; CUBIC's factor (RFC 9438, 4.6)."""
+
+LATER_GROWTH = 0.1
+"""What each success adds to the rate once the endpoint has shown where its limit is; before that 1."""
 
 FORGET_SECONDS = 60.0
 """So long after the last throttling there is no limit any more."""
@@ -29,9 +32,9 @@ class Pace:
     """A cooldown, and then a rate that starts small and grows with the calls that the endpoint lets in.
 
     As TCP's slow start and congestion avoidance (RFC 5681), with a rate in place of the window, since what
-    endpoints limit is calls a minute and not calls under way: each success adds one call a second until
-    half of the rate that was too much, then as much in all as grows in a line; being throttled again halves
-    it. Without it everybody would come back at the same moment.
+    endpoints limit is calls a minute and not calls under way: each success adds one call a second, so that
+    the rate grows as fast as it is, until the endpoint refuses a call again. That cuts it, and from there
+    it grows by a tenth each second. Without this everybody would come back at the same moment.
 
     A call that had begun before the last cut says nothing of the rate since. `closed_until` is what the
     endpoint asked for when that was more than anybody waits for.
@@ -39,10 +42,10 @@ class Pace:
 
     __slots__ = (
         "_cut_at",
+        "_growth",
         "_next_at",
         "_policy",
         "_streak",
-        "_threshold",
         "closed_until",
         "cooling_until",
         "last_error",
@@ -55,7 +58,7 @@ class Pace:
         self.cooling_until = -math.inf
         self.closed_until = -math.inf
         self.last_error: ErrorInfo | None = None
-        self._threshold = math.inf
+        self._growth = 1.0
         self._next_at = -math.inf
         self._cut_at = -math.inf
         self._streak = 0  # of cuts without a success between them
@@ -77,7 +80,8 @@ class Pace:
         if self.rate is None:
             self.slow_down(now)
         else:
-            self.rate = self._threshold = max(self.rate / 2, LEAST_RATE)
+            self.rate = max(self.rate * CUT, LEAST_RATE)
+            self._growth = LATER_GROWTH
             self._cut_at = now
 
     def answered(self, began_at: float) -> None:
@@ -85,12 +89,11 @@ class Pace:
         if self.rate is None or began_at <= self._cut_at:
             return
         self._streak = 0
-        growth = 1.0 if self.rate < self._threshold else LINEAR_GROWTH / self.rate
-        self.rate = min(self.rate + growth, MOST_RATE)
+        self.rate = min(self.rate + self._growth, MOST_RATE)
 
     def slow_down(self, now: float) -> None:
         """Begin anew, small: everybody has waited for the endpoint."""
-        self.rate, self._threshold = START_RATE, math.inf
+        self.rate, self._growth = START_RATE, 1.0
         self._cut_at = now
 
     def ready_at(self, now: float) -> float:
