@@ -1,0 +1,111 @@
+"""MCP servers of an engine, through turns of its sessions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import trio
+
+from actors.connections import McpServer
+from actors.conversation import FinishPart, FinishReason, Role, ToolCallPart, ToolResult
+from actors.engine import open_engine
+from actors.mcp.protocol import McpState
+from actors.models.base import ModelRequest
+from actors.models.scripted import Say, Script, ScriptedModel, say
+from actors.records import ApprovalMode, ChatMode, SessionStatus
+from actors.session.protocol import NewSession
+from actors.settings import EngineSettings
+from tests.actors.mcp.world import crooked, is_running
+
+AGENT = NewSession(mode=ChatMode.AGENT)
+MANY = EngineSettings(max_concurrent=100, max_loaded=200, max_queue_size=200)
+
+
+def _use_echo(request: ModelRequest) -> Script:
+    last = request.messages[-1].content
+    if isinstance(last, ToolResult):
+        return say(f"it said {last.output}")
+    if not any(tool.name == "s_echo" for tool in request.tools):
+        return say("there is no such tool")
+    text = getattr(last, "text", "")
+    return (
+        Say(
+            (ToolCallPart(0, "c1", "s_echo", f'{{"text": "{text}"}}'), FinishPart(FinishReason.TOOL_CALLS))
+        ),
+    )
+
+
+async def test_a_hundred_sessions_use_one_process_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    model = ScriptedModel(otherwise=_use_echo)
+    answers: dict[str, str] = {}
+    async with open_engine(
+        MANY, model_for=lambda _: model, mcp_servers=[crooked("family", notes)]
+    ) as engine:
+        (health,) = await engine.mcp_health(settled=True)
+        assert health.state is McpState.READY
+
+        async def session(number: int) -> None:
+            created = await engine.create_session(AGENT)
+            outcome = await engine.run_turn(created.record.session_id, f"number {number}")
+            assert outcome.status is SessionStatus.COMPLETED
+            answers[f"number {number}"] = outcome.answer
+
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(session, number)
+        (health,) = await engine.mcp_health()
+        assert (health.calls, health.failures) == (100, 0)
+    assert answers == {f"number {number}": f"it said number {number}" for number in range(100)}
+    lines = notes.read_text().splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["pid", "child"]
+    assert not any(is_running(int(line.split()[1])) for line in lines[:2])
+    assert sum(line.startswith("pid") for line in lines) == 1
+
+
+async def test_a_server_of_the_catalog_comes_and_goes() -> None:
+    model = ScriptedModel(otherwise=_use_echo)
+    async with open_engine(model_for=lambda _: model) as engine:
+        session_id = (await engine.create_session(AGENT)).record.session_id
+        assert (await engine.run_turn(session_id, "a")).answer == "there is no such tool"
+        await engine.save_mcp_server(crooked("well"))
+        while not await engine.mcp_health(settled=True):
+            await trio.lowlevel.checkpoint()  # the news is on its way
+        assert (await engine.run_turn(session_id, "b")).answer == "it said b"
+        await engine.delete_mcp_server("s")
+        assert (await engine.run_turn(session_id, "c")).answer == "there is no such tool"
+        assert await engine.mcp_health() == ()
+
+
+async def test_a_server_is_registered_and_a_broken_one_harms_nobody() -> None:
+    model = ScriptedModel(otherwise=_use_echo)
+    broken = McpServer(server_id="broken", command="no-such-program")
+    async with open_engine(model_for=lambda _: model, mcp_servers=[broken]) as engine:
+        health = await engine.register_mcp_server(crooked("well"))
+        assert health.state is McpState.READY
+        session_id = (await engine.create_session(AGENT)).record.session_id
+        assert (await engine.run_turn(session_id, "hello")).answer == "it said hello"
+        healths = {health.server_id: health.state for health in await engine.mcp_health()}
+        assert healths["s"] is McpState.READY
+        assert healths["broken"] is not McpState.READY
+        await engine.unregister_mcp_server("s")
+        assert (await engine.run_turn(session_id, "again")).answer == "there is no such tool"
+
+
+async def test_what_a_lost_server_comes_to_is_a_result_that_the_model_reads() -> None:
+    def use_die(request: ModelRequest) -> Script:
+        last = request.messages[-1].content
+        if isinstance(last, ToolResult):
+            return say(f"{last.status}: {last.output}")
+        return (Say((ToolCallPart(0, "c1", "s_die", "{}"), FinishPart(FinishReason.TOOL_CALLS))),)
+
+    model = ScriptedModel(otherwise=use_die)
+    async with open_engine(model_for=lambda _: model, mcp_servers=[crooked("well")]) as engine:
+        await engine.mcp_health(settled=True)
+        new = NewSession(mode=ChatMode.AGENT, approval_mode=ApprovalMode.AUTO)
+        session_id = (await engine.create_session(new)).record.session_id
+        outcome = await engine.run_turn(session_id, "go")
+        assert outcome.status is SessionStatus.COMPLETED
+        assert "failed: The MCP server s was lost during the call" in outcome.answer
+        roles = [message.role for message in (await engine.snapshot(session_id)).messages]
+        assert Role.TOOL in roles
