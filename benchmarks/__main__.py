@@ -13,7 +13,16 @@ import msgspec
 
 from benchmarks.setting import CHECKOUT
 
-BENCHMARKS = ("engine_cost", "scaling", "streaming", "first_event", "session_memory", "reloading", "tools")
+BENCHMARKS = (
+    "engine_cost",
+    "scaling",
+    "streaming",
+    "first_event",
+    "session_memory",
+    "reloading",
+    "tools",
+    "governor",
+)
 
 
 def main() -> None:

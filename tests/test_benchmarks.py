@@ -126,6 +126,22 @@ def test_tools_sets_runner_and_engine_beside_the_bare_loop() -> None:
     assert len(report["checks"]) == 4
 
 
+def test_governor_answers_every_session_with_and_without_one() -> None:
+    report = report_of("benchmarks.governor")
+
+    assert report.keys() == SETTING_AND_LOAD | {
+        "sessions",
+        "requests_per_second",
+        "ideal_seconds",
+        "rows",
+        "refused_ratio",
+    }
+    assert [row["way"] for row in report["rows"]] == ["each for itself", "governed"]
+    for row in report["rows"]:
+        assert row["answered"] == report["sessions"] == row["requests"] - row["refused"]
+        assert sum(row["bars"]) == row["requests"]
+
+
 def test_all_of_the_session_engine_are_one_report() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--json", "--only", "reloading", "first_event"],
