@@ -12,6 +12,9 @@ import msgspec
 import pytest
 
 from actors import events
+from actors.agents import AgentDefinition
+from actors.catalog import protocol as catalog
+from actors.connections import Connection, McpServer
 from actors.conversation import (
     Attachment,
     FileReference,
@@ -205,6 +208,16 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     session.EventPublished(EVENT),
     session.EventsLost(Lagged()),
     session.SubscriptionEnded(),
+    catalog.GetCatalog(),
+    catalog.SaveAgent(AgentDefinition(agent_id="a", tools=("read",))),
+    catalog.DeleteAgent("a"),
+    catalog.SaveConnection(Connection(connection_id="c", api_key="key", models=("m",))),
+    catalog.DeleteConnection("c"),
+    catalog.SaveMcpServer(McpServer(server_id="s", command="s", arguments=("--fast",))),
+    catalog.DeleteMcpServer("s"),
+    catalog.SubscribeCatalog("mcp"),
+    catalog.UnsubscribeCatalog("mcp"),
+    catalog.CatalogChanged(agents=("a",), mcp_servers=("s",)),
 )
 UNIONS = (
     session.SessionMessage,
@@ -215,6 +228,7 @@ UNIONS = (
     EventBody,
     GlobalBody,
     session.EventPublished | session.EventsLost | session.SubscriptionEnded,
+    catalog.CatalogCommand | catalog.CatalogChanged,
 )
 
 
@@ -241,7 +255,9 @@ def test_a_message_cannot_be_changed(sample: msgspec.Struct) -> None:
 
 ACTORS = Path(__file__).parents[2] / "actors"
 SOURCES = [
-    path for package in ("session", "registry", "persistence") for path in (ACTORS / package).glob("*.py")
+    path
+    for package in ("session", "registry", "persistence", "catalog")
+    for path in (ACTORS / package).glob("*.py")
 ]
 
 
