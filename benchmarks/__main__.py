@@ -22,6 +22,7 @@ BENCHMARKS = (
     "reloading",
     "tools",
     "governor",
+    "model_lookup",
 )
 
 

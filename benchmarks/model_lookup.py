@@ -15,9 +15,9 @@ Ways take turns, so that whatever else the machine does meets all alike; a row i
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 import msgspec
@@ -103,8 +103,8 @@ async def measure(sizes: Sizes) -> dict[str, list[float]]:
             note("alias", _timed(lambda: registry.language_model(alias), sizes.lookups))
             note("config", _timed(lambda: registry.language_model(config), sizes.lookups))
             note("connection", _timed(lambda: registry.connection_of(spec), sizes.lookups))
-            fresh = iter(range(number * sizes.firsts, (number + 1) * sizes.firsts))
-            note("first", _timed(lambda: _first(registry, next(fresh)), sizes.firsts))
+            names = (f"connection-50:model-{number}-{first}" for first in range(sizes.firsts))
+            note("first", _timed(partial(_first, registry, names), sizes.firsts))
             begun = time.perf_counter()
             for _ in range(sizes.builds):
                 await build_provider_registry(settings, http)
@@ -113,24 +113,23 @@ async def measure(sizes: Sizes) -> dict[str, list[float]]:
     return seconds
 
 
-def _first(registry: ProviderRegistry, number: int) -> object:
-    return registry.language_model(f"connection-50:model-{number}")
+def _first(registry: ProviderRegistry, names: Iterator[str]) -> object:
+    return registry.language_model(next(names))
 
 
 def main() -> None:
     options = options_of(__doc__, quick="few look-ups, to see that it works").parse_args()
     where = setting(__doc__, BIAS)
     pin_to_client_core()
-    middle = {
-        way: median(values) for way, values in trio.run(measure, QUICK if options.quick else FULL).items()
-    }
+    measured = trio.run(measure, QUICK if options.quick else FULL)
+    middle = {way: median(values) for way, values in measured.items()}
     report = Report(
         **msgspec.structs.asdict(where),
         connections=CONNECTIONS,
         rows=[Row(way, value * 1e9, value / middle["dict"]) for way, value in middle.items()],
     )
     if options.json:
-        sys.stdout.buffer.write(msgspec.json.encode(report))
+        print(msgspec.json.encode(report).decode())
         return
     show_setting(where)
     print(f"\n{'way':<12}{'ns':>12}{'/ dict':>10}")

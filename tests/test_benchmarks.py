@@ -142,6 +142,15 @@ def test_governor_answers_every_session_with_and_without_one() -> None:
         assert sum(row["bars"]) == row["requests"]
 
 
+def test_model_lookup_sets_every_way_beside_a_dict() -> None:
+    report = report_of("benchmarks.model_lookup")
+
+    assert report.keys() == SETTING_AND_LOAD | {"connections", "rows"}
+    rows = {row["way"]: row for row in report["rows"]}
+    assert rows.keys() == {"dict", "known", "alias", "config", "connection", "first", "build"}
+    assert rows["dict"]["ratio"] == 1
+
+
 def test_all_of_the_session_engine_are_one_report() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--json", "--only", "reloading", "first_event"],
