@@ -17,7 +17,7 @@ EXAMPLES = re.findall(
 
 
 def test_every_example_shows_what_it_prints() -> None:
-    assert len(EXAMPLES) == GUIDE.count("```python\n") == 8
+    assert len(EXAMPLES) == GUIDE.count("```python\n") == 10
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
