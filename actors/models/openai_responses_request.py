@@ -164,25 +164,30 @@ def _sendable_items(
     without the item that it led to.
     """
     call_ids = {call.call_id for call in calls}
-    # Behind the items are the rest of the text, and calls that have none.
-    following: bool = bool(message.content.text if isinstance(message.content, Text) else "") or bool(calls)
-    kept: list[KeptItem] = []
     items = kept_items(message, WIRE, name)
     answered = {
         fields.get("call_id") for _, _, fields in items if str(fields.get("type")).endswith("_output")
     }
+    end = len(message.content.text) if isinstance(message.content, Text) else 0
+    led_to_something = bool(calls)
+    kept: list[KeptItem] = []
     for item in reversed(items):
-        kind, fields = item[2].get("type"), item[2]
-        if kind == "reasoning":
-            is_sendable = following and (is_stored or bool(fields.get("encrypted_content")))
-        elif kind in _OUR_CALLS:
-            is_sendable = following = fields.get("call_id") in call_ids
+        offset, _, fields = item
+        kind = fields.get("type")
+        is_sendable = True
+        if kind in _OUR_CALLS:
+            is_sendable = led_to_something = fields.get("call_id") in call_ids
         elif kind in _ANSWERED_BY_SOMEBODY:
-            is_sendable = following = fields.get("call_id") in answered
+            is_sendable = led_to_something = fields.get("call_id") in answered
         else:
-            is_sendable = following = True
+            led_to_something = led_to_something or offset < end
+            if kind == "reasoning":
+                is_sendable = led_to_something and (is_stored or bool(fields.get("encrypted_content")))
+            elif kind != "message":
+                led_to_something = True
         if is_sendable:
             kept.append(item)
+        end = offset
     return kept[::-1]
 
 
