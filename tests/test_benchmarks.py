@@ -206,3 +206,16 @@ def test_embed_queue_sets_every_way_beside_the_host_queue_in_every_burst() -> No
     bursts = {1, 10, 100, report["events"]}
     assert {(row["burst"], row["way"]) for row in report["rows"]} == {(b, w) for b in bursts for w in ways}
     assert all(row["put_us"] > 0 and row["arrived_us"] > 0 for row in report["rows"])
+
+
+def test_workspace_sets_every_program_beside_the_naive_loop() -> None:
+    report = report_of("benchmarks.workspace")
+
+    assert report.keys() == SETTING_AND_LOAD | {"files", "megabytes", "rounds", "rows"}
+    ways = {row["way"] for row in report["rows"]}
+    assert ways >= {"naive", "python"}
+    questions = {row["question"] for row in report["rows"]}
+    assert {(row["question"], row["way"]) for row in report["rows"]} == {
+        (question, way) for question in questions for way in ways
+    }
+    assert all(row["ratio"] == 1 for row in report["rows"] if row["way"] == "naive")
