@@ -112,6 +112,7 @@ class McpActor(TrioActor):
         self._wall_clock = now
         self._state = ServerState(server, self._now(), chance)
         self._link: Link | None = None
+        self._listing = Listing()
         self._offered: dict[str, Tool] = {}
         self._running: dict[_Call, _Running] = {}
         self._waiting: list[pykka.Future[Any]] = []
@@ -214,7 +215,7 @@ class McpActor(TrioActor):
             self.send(self.actor_ref, _Listed(attempt, listing))
 
         # A package runner may have to fetch the program first; but a server that hangs is given up.
-        limit = self._server.timeout_seconds
+        limit = max(0.0, self._server.timeout_seconds)
         error, hopeless = f"it was not ready within {limit:g} seconds", False
         try:
             with trio.move_on_after(limit) as connecting:
@@ -254,6 +255,9 @@ class McpActor(TrioActor):
             running.reply.set(result)
 
     def _offer(self, listing: Listing) -> None:
+        if self._offered and listing == self._listing:
+            return  # it is listed again after each notice, whatever that was for
+        self._listing = listing
         naming = name_tools(self._server.server_id, listing.tools, self._is_taken)
         self._withdraw()
         for name, remote in naming.tools.items():

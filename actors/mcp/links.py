@@ -41,6 +41,9 @@ async def _open_link(
         raise EngineError(ErrorCode.INVALID_ARGUMENT, "it needs a command or a url, and not both")
     if server.url and not server.url.startswith(("http://", "https://")):
         raise EngineError(ErrorCode.INVALID_ARGUMENT, "its url begins neither with http:// nor https://")
+    if not server.timeout_seconds > 0:
+        what = f"its timeout_seconds must be more than 0, not {server.timeout_seconds:g}"
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, what)
     try:
         # In a thread: it takes most of a second, once.
         await trio.to_thread.run_sync(import_module, "mcp.client.client")

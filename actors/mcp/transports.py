@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from http import HTTPStatus
 from types import TracebackType
 
@@ -28,6 +28,8 @@ _MESSAGES_AHEAD = 1024
 """So many messages may wait to be written: a program that does not read holds up nobody who gives up."""
 
 _CONNECT_SECONDS = 30.0
+_GOODBYE_SECONDS = 1.0
+_SESSION_HEADER = "mcp-session-id"
 
 
 class Transport:
@@ -133,6 +135,7 @@ class HttpTransport(Transport):
         super().__init__(server, redact)
         self._network = network
         self._refused = 0
+        self._session = ""
 
     def ending(self) -> str:
         if not self._refused:
@@ -155,11 +158,24 @@ class HttpTransport(Transport):
                 transport=self._network,
                 event_hooks={"response": [self._note]},
             ) as client,
-            streamable_http_client(self._server.url, http_client=client) as streams,
+            streamable_http_client(
+                self._server.url, http_client=client, terminate_on_close=False
+            ) as streams,
         ):
-            yield streams
+            try:
+                yield streams
+            finally:
+                if self._session:
+                    with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                        await self._say_goodbye(client)
+
+    async def _say_goodbye(self, client: httpx2.AsyncClient) -> None:
+        """The SDK's own way is cut by a cancellation, and the server would keep our session for long."""
+        with suppress(httpx2.HTTPError):
+            await client.delete(self._server.url, headers={_SESSION_HEADER: self._session})
 
     async def _note(self, response: httpx2.Response) -> None:
+        self._session = response.headers.get(_SESSION_HEADER, self._session)
         # The stream of a GET is optional: many servers refuse it.
         if response.request.method == "POST":
             self._refused = response.status_code if response.is_error else 0

@@ -94,6 +94,51 @@ async def test_a_refusal_is_said_by_its_status(status: int, said: str) -> None:
         assert (health.state, health.last_error) == (McpState.WAITING, said)
 
 
+async def test_the_session_at_a_server_is_ended_with_the_link() -> None:
+    ended: list[str] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            ended.append(request.headers["mcp-session-id"])
+            return httpx2.Response(204)
+        if request.method == "GET":
+            return httpx2.Response(405)
+        response = _fake(request, json.loads(request.content))
+        response.headers["mcp-session-id"] = "our session"
+        return response
+
+    network = httpx2.MockTransport(handle)
+    async with open_world(
+        [McpServer(server_id="web", url=URL)], open_link=sdk_links({}, network=network)
+    ) as world:
+        assert (await world.health("web")).healthy
+        assert ended == []
+    assert ended == ["our session"]
+
+
+async def test_a_session_that_the_server_has_forgotten_is_begun_anew() -> None:
+    forgotten = False
+
+    def answer(request: httpx2.Request, message: dict[str, Any]) -> httpx2.Response:
+        nonlocal forgotten
+        if message["method"] == "initialize":
+            forgotten = False
+        elif forgotten:
+            return httpx2.Response(404)
+        response = _fake(request, message)
+        response.headers["mcp-session-id"] = "our session"
+        return response
+
+    link = sdk_links({}, network=_network(answer))
+    async with open_world([McpServer(server_id="web", url=URL)], open_link=link) as world:
+        assert (await world.health("web")).healthy
+        forgotten = True
+        with pytest.raises(EngineError, match="The MCP server web was lost during the call"):
+            await world.call("web_key")
+        await world.until(lambda health: health.healthy and bool(health.last_error), "web")
+        assert "none" in await world.call("web_key")
+
+
 async def test_what_is_no_answer_of_the_protocol_is_a_failure() -> None:
     network = _network(
         lambda _, message: httpx2.Response(
@@ -108,9 +153,16 @@ async def test_what_is_no_answer_of_the_protocol_is_a_failure() -> None:
         assert health.last_error.startswith("it answered what the protocol does not allow")
 
 
-@pytest.mark.parametrize("url", ["ftp://x/mcp", "127.0.0.1:80"])
-async def test_a_url_that_is_none_is_not_tried_again(url: str) -> None:
-    async with open_world([McpServer(server_id="web", url=url)]) as world:
+@pytest.mark.parametrize(
+    "server",
+    [
+        McpServer(server_id="web", url="ftp://x/mcp"),
+        McpServer(server_id="web", url="127.0.0.1:80"),
+        McpServer(server_id="web", url=URL, timeout_seconds=-1.0),
+    ],
+)
+async def test_what_cannot_be_is_not_tried_again(server: McpServer) -> None:
+    async with open_world([server]) as world:
         health = await world.health("web")
         assert health.state is McpState.BROKEN
 
