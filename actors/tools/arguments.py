@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import msgspec
 
@@ -15,6 +16,9 @@ MOST_ARGUMENT_BYTES = 1_000_000
 
 _DEEPEST = 64
 """So many arrays and objects may stand in each other."""
+
+_MOST_VALUES = 10_000
+"""So many may be checked against a JSON schema: five microseconds each, or more."""
 
 _TOO_DEEP = f"The arguments are nested too deeply: at most {_DEEPEST} arrays and objects in each other."
 
@@ -32,8 +36,11 @@ def wrong_arguments(tool: Tool, arguments: str) -> str:
         )
     try:
         decoded = msgspec.json.decode(arguments or "{}", type=dict[str, object])
-        if arguments.count("{") + arguments.count("[") > _DEEPEST and _is_deep(decoded):
+        depth, values = _shape_of(arguments, decoded)
+        if depth > _DEEPEST:
             return _TOO_DEEP
+        if tool.check is None and values > _MOST_VALUES:
+            return f"The arguments hold {values} values; {_MOST_VALUES} are the most. Write less at a time."
         error = _find_error(tool, decoded)
     except (msgspec.DecodeError, UnicodeError) as error:
         return f"The arguments are not a JSON object: {error}."
@@ -53,16 +60,23 @@ def _find_error(tool: Tool, arguments: Mapping[str, object]) -> str:
         return f"They cannot be checked: {type(error).__name__}"
 
 
-def _is_deep(value: object) -> bool:
-    level: list[object] = [value]
-    for _ in range(_DEEPEST):
+def _shape_of(text: str, decoded: object) -> tuple[int, int]:
+    """How deep it is, and how many values it holds; (0, 0) where its text shows that it is small."""
+    if text.count("{") + text.count("[") <= _DEEPEST and text.count(",") < _MOST_VALUES:
+        return 0, 0
+    depth = values = 0
+    level: list[object] = [decoded]
+    while level and depth <= _DEEPEST:
         below: list[object] = []
+        nested = False
         for item in level:
             if isinstance(item, dict):
-                below += item.values()
+                below += cast("dict[str, object]", item).values()
+                nested = True
             elif isinstance(item, list):
-                below += item
-        if not below:
-            return False
+                below += cast("list[object]", item)
+                nested = True
+        depth += nested
+        values += len(below)
         level = below
-    return any(isinstance(item, dict | list) for item in level)
+    return depth, values

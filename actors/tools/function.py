@@ -63,8 +63,8 @@ def tool(
     """
 
     def decorate(function: Callable[..., object]) -> Tool:
-        if not callable(function) or inspect.isclass(function):
-            raise wrong_declaration(function, "is no function")
+        if not (inspect.isfunction(function) or inspect.ismethod(function)):
+            raise wrong_declaration(function, "is no function: take a def, or a method of an object")
         signature = Signature(function)
         kind = _kind_of(function, runs)
         tool_name = name or getattr(function, "__name__", "")

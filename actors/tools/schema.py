@@ -23,6 +23,9 @@ _MOST_ERRORS = 3
 _MOST_CHARACTERS = 300
 """Of one error: its text quotes what is wrong, which may be long."""
 
+_MOST_REFERENCES = 5_000
+"""So many are followed for one call. Only by them can a small schema mean work without end."""
+
 _Check: TypeAlias = Callable[[Any, Any, Any, Any], Iterable[ValidationError]]
 
 # The library's types say nothing of these.
@@ -40,10 +43,11 @@ class ArgumentsSchema:
     expressions of one that is not `trusted` are not tried: one that never ends would hold up all sessions.
     """
 
-    __slots__ = ("_validator", "problem")
+    __slots__ = ("_followed", "_validator", "problem")
 
     def __init__(self, schema: Mapping[str, object], *, trusted: bool = True) -> None:
         self._validator: Validator | None = None
+        self._followed = 0
         self.problem = ""
         try:
             plain = msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, object])
@@ -51,7 +55,7 @@ class ArgumentsSchema:
             if not self.problem:
                 draft = _draft_of(plain)
                 draft = draft if trusted else _without_patterns(draft)
-                self._validator = draft(plain, registry=_SPECIFICATIONS)
+                self._validator = self._counting(draft)(plain, registry=_SPECIFICATIONS)
         except RecursionError:
             self.problem = "the schema is nested too deeply"
         except Exception as error:  # noqa: BLE001 - translation edge: a schema may come from anywhere
@@ -62,11 +66,26 @@ class ArgumentsSchema:
 
         Raises:
             RecursionError: they are nested too deeply, or the schema refers to itself.
+            OverflowError: to check them would take too long.
         """
         if self._validator is None:
             return ()
+        self._followed = 0
         errors: Iterator[ValidationError] = self._validator.iter_errors(cast("Any", arguments))
         return tuple(_told(error) for error in islice(errors, _MOST_ERRORS))
+
+    def _counting(self, draft: type[Validator]) -> type[Validator]:
+        follow = cast("_Check", draft.VALIDATORS["$ref"])
+
+        def counted(
+            validator: Any, reference: Any, instance: Any, schema: Any
+        ) -> Iterable[ValidationError]:
+            self._followed += 1
+            if self._followed > _MOST_REFERENCES:
+                raise OverflowError
+            return follow(validator, reference, instance, schema)
+
+        return _extend(draft, {"$ref": counted})
 
 
 def _draft_of(schema: dict[str, object]) -> type[Validator]:
@@ -108,7 +127,7 @@ def _lost_reference(part: Mapping[str, object], look_up: Callable[[str], object]
 
 
 def _without_patterns(draft: type[Validator]) -> type[Validator]:
-    """A draft that tries no regular expression: what such a one would decide is left open."""
+    """A draft that tries no regular expression, nor each item with each: what these decide is left open."""
     additional = cast("_Check", draft.VALIDATORS["additionalProperties"])
 
     def check_additional(
@@ -118,7 +137,8 @@ def _without_patterns(draft: type[Validator]) -> type[Validator]:
             return ()
         return additional(validator, value, instance, schema)
 
-    left_open = dict.fromkeys(("pattern", "patternProperties", "unevaluatedProperties"), _anything)
+    keywords = ("pattern", "patternProperties", "unevaluatedProperties", "uniqueItems")
+    left_open = dict.fromkeys(keywords, _anything)
     return _extend(draft, {**left_open, "additionalProperties": check_additional})
 
 

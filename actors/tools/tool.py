@@ -86,7 +86,7 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """That of `parameters`. Of a tool that is from elsewhere no regular expression is tried."""
         return ArgumentsSchema(self.parameters, trusted=not self.origin)
 
-    @property
+    @cached_property
     def definition(self) -> ToolDefinition:
         return ToolDefinition(
             name=self.name,

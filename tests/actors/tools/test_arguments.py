@@ -110,6 +110,30 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert wrong_arguments(tool({}), '{"a": [' + "[]," * 1000 + "[]]}") == ""
 
 
+def test_more_values_than_can_be_checked_quickly_are_refused() -> None:
+    arguments = '{"a": [' + "1," * 10_000 + "1]}"
+
+    assert "hold 10002 values; 10000 are the most" in wrong_arguments(tool({}), arguments)
+    assert wrong_arguments(tool({}), '{"a": "' + "1," * 10_000 + '"}') == ""
+
+
+def test_a_schema_that_means_endless_work_refuses_in_time() -> None:
+    doubled = {
+        f"level {n}": {"anyOf": [{"$ref": f"#/$defs/level {n + 1}"}, {"$ref": f"#/$defs/level {n + 1}"}]}
+        for n in range(60)
+    }
+    endless = tool(
+        {
+            "properties": {"a": {"$ref": "#/$defs/level 0"}},
+            "$defs": {**doubled, "level 60": {"type": "string"}},
+        }
+    )
+
+    assert endless.schema.problem == ""
+    assert "They cannot be checked: OverflowError" in wrong_arguments(endless, '{"a": 1}')
+    assert wrong_arguments(endless, '{"a": "b"}') == ""
+
+
 def test_arguments_that_are_too_long_are_refused_unread() -> None:
     arguments = '{"query": "' + "a" * 10_000_000 + '"}'
 
