@@ -110,9 +110,10 @@ class AnswerStreamed(msgspec.Struct, frozen=True, omit_defaults=True, tag="answe
 
 
 class ModelCallDelayed(msgspec.Struct, frozen=True, tag="model_call_delayed"):
-    """Attempt number `attempt` at a model call failed before its first part; not stored.
+    """A model call has to wait before its first part, because of this error; not stored.
 
-    It is made again in so many seconds, or later while its connection is busy.
+    It was made `attempt` times so far, 0 if others of its connection met the error, and is made again in so
+    many seconds, or later while the connection is busy.
     """
 
     attempt: int

@@ -24,6 +24,7 @@ from actors.governor.state import (
     Effect,
     GovernorState,
     Granted,
+    Postponed,
     Refused,
     Ruled,
     WakeAfter,
@@ -79,6 +80,8 @@ class GovernorActor(TrioActor):
             match effect:
                 case Granted(call_id) | Withdrawn(call_id):
                     self._answer(call_id, None)
+                case Postponed(call_id, come_again):
+                    self._answer(call_id, come_again)
                 case Ruled(call_id, ruling):
                     self._answer(call_id, ruling)
                 case Refused(call_id, error):

@@ -20,6 +20,7 @@ from actors.governor.protocol import (
     AcquirePermit,
     CallAnswered,
     CallFailed,
+    ComeAgain,
     ConnectionStatus,
     GetConnectionStatus,
     ReturnPermit,
@@ -129,8 +130,8 @@ class Admission:
     ) -> None:
         """Make the call when its connection lets it, again where it failed before `answered` was said.
 
-        `delayed` is told before each pause: the number of the attempt that failed, the error, and the
-        seconds at least until the next one.
+        `delayed` is told before each pause: how often the call was made so far, why it has to wait, and for
+        how many seconds at least.
 
         Raises:
             EngineError: of the last attempt, or why the connection is not called.
@@ -139,9 +140,9 @@ class Admission:
         self._ref = await self._governors.governor_of(self._connection_id)
         spent_seconds = 0.0
         while True:
-            self._attempt += 1
             try:
-                await self._ask(self._request)
+                await self._enter(delayed)
+                self._attempt += 1
                 began_at = trio.current_time()
                 try:
                     await call()
@@ -159,6 +160,11 @@ class Admission:
                 self._tell(ReturnPermit(self._call_id))
             await trio.sleep(pause)
             spent_seconds += pause
+
+    async def _enter(self, delayed: Callable[[int, ErrorInfo, float], None]) -> None:
+        while isinstance(answer := await self._ask(self._request), ComeAgain):
+            delayed(self._attempt, answer.error, answer.retry_after_seconds)
+            await trio.sleep(answer.retry_after_seconds)
 
     def answered(self) -> None:
         """The first part has come: from here on nothing is tried again."""

@@ -13,6 +13,7 @@ __all__ = [
     "AcquirePermit",
     "CallAnswered",
     "CallFailed",
+    "ComeAgain",
     "ConnectionStatus",
     "GetConnectionStatus",
     "GovernorMessage",
@@ -25,14 +26,22 @@ __all__ = [
 class AcquirePermit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
     """Ask for leave to call the model; answered with None when it is given, which may be much later.
 
-    Refused with the last error of the connection while that is not to be called. Larger `priority` first;
-    inside one the smaller `call_id`, so that a call that tries again has the place that it had.
-    `max_concurrent` is what the connection allows now, None: everything.
+    While the endpoint cools it is answered with `ComeAgain` at once. Refused with the last error of the
+    connection while that is not to be called. Larger `priority` first; inside one the smaller `call_id`, so
+    that a call that tries again has the place that it had. `max_concurrent` is what the connection allows
+    now, None: everything.
     """
 
     call_id: int
     priority: int = 0
     max_concurrent: int | None = None
+
+
+class ComeAgain(msgspec.Struct, frozen=True, tag=True):
+    """Nobody gets a permit for so many seconds, because of this; ask again then."""
+
+    retry_after_seconds: float
+    error: ErrorInfo
 
 
 class CallAnswered(msgspec.Struct, frozen=True, tag=True):

@@ -14,6 +14,7 @@ from actors.governor.protocol import (
     AcquirePermit,
     CallAnswered,
     CallFailed,
+    ComeAgain,
     ConnectionStatus,
     GovernorMessage,
     ReturnPermit,
@@ -27,6 +28,7 @@ __all__ = [
     "Effect",
     "GovernorState",
     "Granted",
+    "Postponed",
     "Refused",
     "Ruled",
     "WakeAfter",
@@ -49,6 +51,13 @@ class Refused(msgspec.Struct, frozen=True):
     error: ErrorInfo
 
 
+class Postponed(msgspec.Struct, frozen=True):
+    """The call has to ask again later, and can tell its viewers so."""
+
+    call_id: int
+    come_again: ComeAgain
+
+
 class Withdrawn(msgspec.Struct, frozen=True):
     """Nobody waits for this permit any more."""
 
@@ -68,7 +77,7 @@ class WakeAfter(msgspec.Struct, frozen=True):
     seconds: float
 
 
-Effect: TypeAlias = Granted | Refused | Withdrawn | Ruled | WakeAfter
+Effect: TypeAlias = Granted | Refused | Postponed | Withdrawn | Ruled | WakeAfter
 
 
 class GovernorState:
@@ -174,6 +183,10 @@ def _acquire(state: GovernorState, request: AcquirePermit, now: float) -> list[E
         # The incarnation that gave it failed before it could say so.
         state.permits[request.call_id] = now
         return [Granted(request.call_id)]
+    cooling_seconds = state.pace.cooling_until - now
+    if cooling_seconds > SHORTEST_WAKE_SECONDS and not _is_hopeless(state, now):
+        assert state.pace.last_error is not None, "it cools because of an error"
+        return [Postponed(request.call_id, ComeAgain(cooling_seconds, state.pace.last_error))]
     state.line_up(request.call_id, request.priority)
     return []
 
@@ -229,9 +242,7 @@ def _admit(state: GovernorState, now: float) -> list[Effect]:
     while (call_id := state.first()) is not None:
         circuit = state.circuit.look(now)
         ready_at = state.pace.ready_at(now)
-        if circuit is CircuitStatus.OPEN:
-            return effects + _refuse_all(state, _refusal(state, now))
-        if state.pace.closed_until - now > state.retry.max_retry_after_seconds:
+        if _is_hopeless(state, now):
             return effects + _refuse_all(state, _refusal(state, now))
         if state.max_concurrent is not None and len(state.permits) >= state.max_concurrent:
             break  # who gives a permit back lets the next one in
@@ -247,6 +258,12 @@ def _admit(state: GovernorState, now: float) -> list[Effect]:
             state.circuit.probe = call_id
         effects.append(Granted(call_id))
     return effects
+
+
+def _is_hopeless(state: GovernorState, now: float) -> bool:
+    """Whether nobody should wait: the endpoint is down, or asks for more patience than anybody has."""
+    is_closed = state.pace.closed_until - now > state.retry.max_retry_after_seconds
+    return is_closed or state.circuit.look(now) is CircuitStatus.OPEN
 
 
 def _refuse_all(state: GovernorState, error: ErrorInfo) -> list[Effect]:

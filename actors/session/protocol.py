@@ -485,7 +485,7 @@ class PartsArrived(msgspec.Struct, frozen=True, tag=True):
 
 
 class CallDelayed(msgspec.Struct, frozen=True, tag=True):
-    """The model call failed before its first part, and is made again in so many seconds at the earliest."""
+    """The model call has to wait, and is made in so many seconds at the earliest, for one time more."""
 
     task_id: str
     attempt: int

@@ -156,6 +156,8 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     persistence.Flush(),
     governor.AcquirePermit(call_id=1, priority=2, max_concurrent=3),
     governor.CallAnswered(1),
+    governor.ComeAgain(1.5, ERROR),
+    governor.Ruling(1.5),
     governor.CallFailed(call_id=1, error=ERROR, attempt=2, spent_seconds=0.5),
     governor.ReturnPermit(1),
     governor.GetConnectionStatus(),

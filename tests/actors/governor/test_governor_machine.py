@@ -18,7 +18,16 @@ from actors.governor.protocol import (
     ReturnPermit,
     Wake,
 )
-from actors.governor.state import GovernorState, Granted, Refused, Ruled, WakeAfter, Withdrawn, decide
+from actors.governor.state import (
+    GovernorState,
+    Granted,
+    Postponed,
+    Refused,
+    Ruled,
+    WakeAfter,
+    Withdrawn,
+    decide,
+)
 from tests.actors.governor.errors import BUSY, DOWN, TOO_LONG, throttled
 
 RETRY = RetryPolicy(max_attempts=3, max_retry_after_seconds=10)
@@ -62,6 +71,9 @@ class GovernorMachine(RuleBasedStateMachine):
                     del self.wanted[call_id]
                     self.over.add(call_id)
                     assert error.details["retry_after_seconds"], "it says when to come again"
+                case Postponed(call_id, come_again):
+                    del self.wanted[call_id]
+                    self.pausing[call_id] = self.now + come_again.retry_after_seconds
                 case Withdrawn(call_id):
                     del self.wanted[call_id]
                     self.over.add(call_id)

@@ -20,7 +20,7 @@ from actors.governor.protocol import (
     ReturnPermit,
     Wake,
 )
-from actors.governor.state import GovernorState, Granted, Refused, Ruled, WakeAfter, decide
+from actors.governor.state import GovernorState, Granted, Postponed, Refused, Ruled, WakeAfter, decide
 from tests.actors.governor.errors import DOWN, TOO_LONG, throttled
 
 QUICK_CIRCUIT = CircuitPolicy(failures=3, failing_seconds=0, open_seconds=10)
@@ -45,6 +45,7 @@ class Desk:
         self.granted: list[int] = []
         self.refused: dict[int, ErrorInfo] = {}
         self.pauses: dict[int, float | None] = {}
+        self.postponed: dict[int, float] = {}
         self.wake_at: float | None = None
 
     def say(self, message: GovernorMessage) -> None:
@@ -54,6 +55,8 @@ class Desk:
                     self.granted.append(call_id)
                 case Refused(call_id, error):
                     self.refused[call_id] = error
+                case Postponed(call_id, come_again):
+                    self.postponed[call_id] = come_again.retry_after_seconds
                 case Ruled(call_id, ruling):
                     self.pauses[call_id] = ruling.retry_after_seconds
                 case WakeAfter(seconds):
@@ -96,9 +99,11 @@ def test_a_call_that_tries_again_has_the_place_that_it_had() -> None:
     for call_id in (1, 2, 3):
         desk.ask(call_id)
     desk.fail(1, throttled(1))
+    desk.pass_time(1)
     desk.ask(1)
-    desk.pass_time(2)
-    assert desk.granted == [1, 1]
+    desk.say(ReturnPermit(2))
+    desk.pass_time(1)
+    assert desk.granted == [1, 2, 1]
 
 
 def test_a_request_that_was_taken_back_gets_no_permit() -> None:
@@ -122,18 +127,34 @@ def test_a_larger_limit_counts_from_the_next_call_on() -> None:
 
 def test_after_a_429_nobody_begins_before_the_time_it_named() -> None:
     desk = Desk(chance=0.5)
-    desk.ask(1)
-    desk.fail(1, throttled(5))
-    for call_id in (2, 3):
+    desk.limit = 1
+    for call_id in (1, 2, 3):
         desk.ask(call_id)
+    desk.fail(1, throttled(5))
     pause = desk.pauses[1]
     assert pause is not None
     assert 5 <= pause <= 5 + desk.state.retry.base_seconds
 
     desk.pass_time(4.99)
     assert desk.granted == [1]
+    desk.limit = None
     desk.pass_time(1)
-    assert desk.granted == [1, 2, 3]
+    desk.ask(4)
+    desk.pass_time(1)
+    assert desk.granted == [1, 2, 3, 4]
+
+
+def test_who_comes_while_the_endpoint_cools_is_told_when_to_come_again() -> None:
+    desk = Desk()
+    desk.ask(1)
+    desk.fail(1, throttled(5))
+    desk.pass_time(2)
+    desk.ask(2)
+    assert desk.postponed == {2: 3}
+    assert desk.state.waiting == 0
+    desk.pass_time(3)
+    desk.ask(2)
+    assert desk.granted == [1, 2]
 
 
 def test_a_429_that_names_no_time_is_answered_by_pauses_that_double() -> None:
@@ -350,6 +371,9 @@ def drive(endpoint: Endpoint, calls: int, seed: int, limit: int | None) -> tuple
                 case Ruled(call_id, ruling):
                     assert ruling.retry_after_seconds is not None, "a call is lost"
                     at = now + ruling.retry_after_seconds
+                    later(at, AcquirePermit(call_id=call_id, max_concurrent=limit))
+                case Postponed(call_id, come_again):
+                    at = now + come_again.retry_after_seconds
                     later(at, AcquirePermit(call_id=call_id, max_concurrent=limit))
                 case WakeAfter(seconds):
                     wake = later(now + seconds, Wake())

@@ -204,6 +204,19 @@ async def test_a_call_that_is_cancelled_in_its_pause_holds_no_permit() -> None:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_call_of_a_connection_that_cools_says_so_before_it_is_made(
+    autojump_clock: MockClock,  # noqa: ARG001 - pauses take no time
+) -> None:
+    endpoint, first, second = Endpoint(throttled(30)), Delays(), Delays()
+    async with open_governors() as (_, governors), trio.open_nursery() as nursery:
+        nursery.start_soon(governors.admission(MODEL).run, endpoint.call(), first)
+        await wait_all_tasks_blocked()
+        await governors.admission(MODEL).run(endpoint.call(), second)
+    assert first.told == [(1, throttled(30), 30.25)]
+    assert second.told == [(0, throttled(30), 30.25)]
+    assert endpoint.calls == 3
+
+
 async def test_an_open_circuit_refuses_calls_without_making_them(
     autojump_clock: MockClock,  # noqa: ARG001 - pauses take no time
 ) -> None:
