@@ -6,6 +6,7 @@ Ends with 2, and a message to standard error, for a pattern that is none.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +19,12 @@ from actors.scan.walking import walk
 __all__: list[str] = []
 
 _WRONG_REQUEST = 2
+_LAST_SECONDS = 600
+"""When it ends whatever it does: whoever asked and would have stopped it may be gone."""
 
 
 def _main() -> None:
+    signal.alarm(_LAST_SECONDS)  # not a timer of Python's: a regular expression would not let it run
     request = json.loads(sys.stdin.buffer.read())
     rules = NO_RULES.below("", request["rules"])
     try:

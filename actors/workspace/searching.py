@@ -43,7 +43,8 @@ class Searcher(msgspec.Struct, frozen=True, kw_only=True):
         """The lines that match, the first `most` of them.
 
         Raises:
-            EngineError: `INVALID_ARGUMENT` for a pattern or glob that is none.
+            EngineError: `INVALID_ARGUMENT` for a pattern or glob that is none; `EXECUTION_FAILED` where
+                the program is gone.
         """
         _check_glob(query.glob)
         if "\n" in query.pattern or "\r" in query.pattern or "\0" in query.pattern:
@@ -63,7 +64,8 @@ class Searcher(msgspec.Struct, frozen=True, kw_only=True):
         """The paths that fit, the first `most` of them.
 
         Raises:
-            EngineError: `INVALID_ARGUMENT` for a glob that is none.
+            EngineError: `INVALID_ARGUMENT` for a glob that is none; `EXECUTION_FAILED` where the program is
+                gone.
         """
         _check_glob(query.glob or " ")
 
@@ -79,9 +81,16 @@ class Searcher(msgspec.Struct, frozen=True, kw_only=True):
             ordered = self.backend.is_always_ordered
             while True:
                 collector, command = start(ordered=ordered)
-                ended = await run_program(
-                    command, collector.take, separator=separator, timeout_seconds=self.timeout_seconds
-                )
+                try:
+                    ended = await run_program(
+                        command, collector.take, separator=separator, timeout_seconds=self.timeout_seconds
+                    )
+                except OSError as error:
+                    raise EngineError(
+                        ErrorCode.EXECUTION_FAILED,
+                        f"{command.arguments[0]}: this cannot be started in {command.folder}:"
+                        f" {error.strerror}; install it again, or see whether the folder is still there",
+                    ) from error
                 if ordered or not ended.enough:
                     break
                 ordered = True

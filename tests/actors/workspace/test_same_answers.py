@@ -1,4 +1,7 @@
-"""Both programs, and git itself, agree on random trees and rules."""
+"""Both programs, and git itself, agree on random trees and rules.
+
+The examples are the same in every run: which ripgrep or git is installed is not ours to choose.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def found_by_python(root: Path, path: str = "", glob: str = "*") -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(tree=trees(NAMES))  # for git, `[!a]` is half an ü
 def test_what_is_ignored_is_what_git_ignores(tree: Tree) -> None:
     with tempfile.TemporaryDirectory() as path:
@@ -102,7 +105,12 @@ def test_what_is_ignored_is_what_git_ignores(tree: Tree) -> None:
         assert set(found_by_python(root)) == visible
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     tree=trees([*NAMES, "ü"]),
     glob=joined([*GLOB_PIECES, "ü"]),

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from actors.errors import EngineError, ErrorCode
-from actors.workspace import Backend, PythonBackend
+from actors.workspace import Backend, PythonBackend, RipgrepBackend
 from tests.actors.workspace.conftest import Caller, Write
 
 CATASTROPHE = r"^(a|aa)+$"
@@ -305,3 +305,13 @@ async def test_modules_in_the_folder_that_is_searched_are_not_run(write: Write, 
     write({"json.py": trap, "re.py": trap, "actors/__init__.py": trap, "sitecustomize.py": trap})
 
     assert (await call("search", pattern="taken in")).startswith("4 matches")
+
+
+async def test_a_program_that_is_gone_is_said(write: Write, root: Path) -> None:
+    write({"a.txt": "needle\n"})
+    caller = Caller(root, RipgrepBackend("/nowhere/rg"))
+
+    with pytest.raises(EngineError, match="/nowhere/rg: this cannot be started") as caught:
+        await caller("search", pattern="needle")
+
+    assert caught.value.code is ErrorCode.EXECUTION_FAILED
