@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Awaitable, Callable
@@ -48,7 +49,7 @@ def named_connection(model: str) -> Connection:
 class Governors:
     """The governors of an engine, each made when its connection is first called.
 
-    They run under a supervisor of their own. `connection_of` is asked before every call, so that what it
+    They run under `supervisor`. `connection_of` is asked before every call, so that what it
     says of how many calls a connection allows at once counts from the next one on.
     """
 
@@ -98,10 +99,11 @@ class Governors:
     async def _start(self, connection: str) -> ActorRef[GovernorActor] | None:
         permits: dict[int, float] = {}
         make = partial(GovernorActor, connection, permits, self._retry, self._circuit, self._chance)
+        name = f"governor/{connection}"
         try:
-            return await self.supervisor.ask(StartChild(ChildSpec(connection or "-", make)), block=False)
-        except ChildExistsError:  # another call was quicker
-            return await self.supervisor.ask(FindChild(connection or "-"), block=False)
+            with contextlib.suppress(ChildExistsError):  # another call was quicker
+                return await self.supervisor.ask(StartChild(ChildSpec(name, make)), block=False)
+            return await self.supervisor.ask(FindChild(name), block=False)
         except (pykka.ActorDeadError, SystemClosedError):
             return None
 
