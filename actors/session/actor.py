@@ -160,7 +160,9 @@ class SessionActor(TrioActor):
                 case CancelTools(task_id, call_ids):
                     self._turn_tasks().cancel(task_id, call_ids)
                     for call_id in call_ids:
-                        (self._tool_runs or {}).pop((task_id, call_id), None)
+                        run = (self._tool_runs or {}).pop((task_id, call_id), None)
+                        if run is not None:
+                            run.stopped()
                 case CancelTask(number):
                     self._model_call = self._tool_runs = None
                     self._turn_tasks().stop(number)

@@ -27,7 +27,16 @@ from actors.session.questions import new_question
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 
-__all__ = ["STOPPED", "abort", "abort_queued", "abort_turn", "announce_answer", "settle", "wait"]
+__all__ = [
+    "STOPPED",
+    "abort",
+    "abort_queued",
+    "abort_turn",
+    "announce_answer",
+    "settle",
+    "stop_leftovers",
+    "wait",
+]
 
 STOPPED = ErrorInfo(ErrorCode.ABORTED, "the turn was stopped")
 
@@ -91,6 +100,7 @@ def settle(
 ) -> list[Effect]:
     """Make the turn's end durable; it is announced after that, and then the slot is free."""
     growing = turn.answer
+    effects = stop_leftovers(state, turn)
     ops: list[WriteOp] = []
     added: list[Message] = []
     if turn.phase is Phase.ADMITTING:  # it was taken while another turn was unfinished, and acknowledged
@@ -124,7 +134,13 @@ def settle(
         effects += _announce(state, turn, unheard, now)
         return effects + _settled(state, turn, put.record, outcome, now)
 
-    return state.write(*ops, put, immediate=True, then=settled)
+    return effects + state.write(*ops, put, immediate=True, then=settled)
+
+
+def stop_leftovers(state: SessionState, turn: Turn) -> list[Effect]:
+    """Have the slot wait for calls that were stopped one by one, and may still clean up."""
+    leftovers, turn.has_stopped_calls = turn.has_stopped_calls, False
+    return [state.stop_calls()] if leftovers and not state.stopping else []
 
 
 def _last_messages(
@@ -139,7 +155,7 @@ def _last_messages(
     if turn.phase not in (Phase.TOOLS, Phase.WAITING, Phase.RESUMING):
         return answer_messages(state, turn, answer, message_state, error, now)
     messages: list[Message] = []
-    state.scheduler.cancel(None, state.tool_policy(turn), "This tool was stopped.", now)
+    state.scheduler.cancel(None, state.tool_policy(turn), "This tool was stopped.", now, begin=False)
     for call in state.scheduler.take_results():
         message = result_message(state, turn.task_id, turn.leaf_id, call, now)
         turn.leaf_id = message.message_id

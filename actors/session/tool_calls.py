@@ -88,7 +88,7 @@ def confirm(
     task_id = turn.task_id
     if begin:
         effects = _go_on(state, turn, (), now)
-    elif turn.phase is Phase.WAITING and _can_go_on(state):
+    elif turn.phase is Phase.WAITING and _can_go_on(state, turn):
         effects = _ask_for_slot(state, turn, now)
     else:
         effects = _store_calls(state, turn, now)
@@ -110,14 +110,16 @@ def cancel(state: SessionState, message: CancelToolCalls, now: Now, request: int
     turn = state.turn
     if turn is None or turn.phase not in (Phase.TOOLS, Phase.WAITING, Phase.RESUMING):
         return [Answered(request, ())]
+    begin = turn.phase is Phase.TOOLS
     policy = state.tool_policy(turn)
-    stopped = state.scheduler.cancel(message.call_ids, policy, "This tool was stopped.", now)
+    stopped = state.scheduler.cancel(message.call_ids, policy, "This tool was stopped.", now, begin=begin)
     if not stopped:
         return [Answered(request, ())]
+    turn.has_stopped_calls = turn.has_stopped_calls or begin
     effects: list[Effect] = [CancelTools(turn.task_id, stopped)]
-    if turn.phase is Phase.TOOLS:
+    if begin:
         effects += _go_on(state, turn, (), now)
-    elif turn.phase is Phase.WAITING and _can_go_on(state):
+    elif turn.phase is Phase.WAITING and _can_go_on(state, turn):
         effects += _ask_for_slot(state, turn, now)
     else:
         effects += _store_calls(state, turn, now)
@@ -132,22 +134,38 @@ def _decided_before(
     request: int,
 ) -> list[Effect] | ErrorInfo:
     turn, call_id = state.turn, message.call_id
-    denied = message.outcome is ConfirmationOutcome.DENIED
-    approval = Approval.DENIED if denied else Approval.APPROVED
     if call is not None and turn is not None:
-        decided, task_id = call.approval, turn.task_id
+        decided, name, task_id = call.approval, call.call.name, turn.task_id
     else:
         result = _result_of(state, call_id)
         if result is None:
             return invalid(f"session {state.session_id} has no tool call {call_id!r}")
         assert isinstance(result.content, ToolResult)
-        decided, task_id = result.content.approval, result.task_id
-    if decided is approval:
+        decided, name, task_id = result.content.approval, result.content.name, result.task_id
+    if _was_said(state.known_record(), message.outcome, decided, name):
         return state.when_saved(now, lambda _state, _now: [Answered(request, task_id)])
+    if decided is Approval.NOT_NEEDED:
+        return ErrorInfo(ErrorCode.CONFLICT, f"tool call {call_id!r} waits for nobody: look at it again")
     return ErrorInfo(
         ErrorCode.CONFLICT,
-        f"tool call {call_id!r} is decided already: {decided.value}, not {approval.value}",
+        f"tool call {call_id!r} is decided already: {decided.value}, not {message.outcome.value}",
     )
+
+
+def _was_said(
+    record: SessionRecord, outcome: ConfirmationOutcome, decided: Approval, tool_name: str
+) -> bool:
+    """Whether all that this outcome means is so already."""
+    match outcome:
+        case ConfirmationOutcome.DENIED:
+            return decided is Approval.DENIED
+        case ConfirmationOutcome.APPROVED:
+            return decided is Approval.APPROVED
+        case ConfirmationOutcome.ALWAYS_TOOL:
+            is_known = record.all_approved or record.tool_modes.get(tool_name) is ApprovalMode.AUTO
+            return decided is Approval.APPROVED and is_known
+        case ConfirmationOutcome.ALWAYS_SESSION:
+            return decided is Approval.APPROVED and record.all_approved
 
 
 def _result_of(state: SessionState, call_id: str) -> Message | None:
@@ -159,9 +177,9 @@ def _result_of(state: SessionState, call_id: str) -> Message | None:
     return found
 
 
-def _can_go_on(state: SessionState) -> bool:
+def _can_go_on(state: SessionState, turn: Turn) -> bool:
     calls = state.scheduler
-    return calls.has(CallState.SCHEDULED) or not calls.has(CallState.AWAITING_APPROVAL)
+    return calls.may_begin(state.tool_policy(turn)) or not calls.has(CallState.AWAITING_APPROVAL)
 
 
 def _ask_for_slot(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
@@ -214,7 +232,7 @@ def _go_on(
     results: list[Message] = []
     calls = state.scheduler.calls
     waits = over = False
-    if not state.scheduler.has(CallState.EXECUTING, CallState.SCHEDULED):
+    if not state.scheduler.has(CallState.EXECUTING):
         waits = state.scheduler.has(CallState.AWAITING_APPROVAL)
         over = not waits
     if waits:
@@ -260,7 +278,8 @@ def _wait_for_person(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     # Also when the person was quicker than the store: the slot is asked for again after this.
     turn.granted = False
     turn.number = 0
-    effects: list[Effect] = [TellRegistry(ReturnSlot(state.session_id, turn.task_id, waiting=True))]
+    effects = settling.stop_leftovers(state, turn)
+    effects.append(TellRegistry(ReturnSlot(state.session_id, turn.task_id, waiting=True)))
     if turn.phase is Phase.WAITING:
         outcome = waiting_outcome(state, turn, now)
         waiters, turn.waiters = turn.waiters, []

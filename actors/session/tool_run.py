@@ -63,5 +63,9 @@ class ToolRun:
         """The session has handled what it was told last."""
         self._output.taken()
 
+    def stopped(self) -> None:
+        """Nothing of it is wanted any more."""
+        self._output.drop()
+
     def _tell_output(self, text: str) -> None:
         self._tell(OutputArrived(self._task_id, self._call.call_id, text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -67,16 +67,23 @@ def call_digest(call: ToolCall) -> str:
 
 
 class ToolScheduler:
-    """The calls of one answer at a time, in the model's order. Made with its session, and its own."""
+    """The calls of one answer at a time, in the model's order. Made with its session, and its own.
 
-    __slots__ = ("_begun", "_made", "_tools", "calls")
+    Their ids are all different. Where nothing is executed and nothing waits for a person, all are over.
+    """
+
+    __slots__ = ("_begun", "_calls", "_made", "_tools")
 
     def __init__(self, tools: ToolRegistry) -> None:
         self._tools = tools
-        self.calls: tuple[CallRecord, ...] = ()
+        self._calls: dict[str, CallRecord] = {}
         # Made when they are needed: most sessions are at rest.
         self._begun: set[str] | None = None
         self._made: Counter[str] | None = None
+
+    @property
+    def calls(self) -> tuple[CallRecord, ...]:
+        return tuple(self._calls.values())
 
     def available(self, policy: ToolPolicy) -> tuple[Tool, ...]:
         """The tools that the model is told of, in an order that stays."""
@@ -84,18 +91,21 @@ class ToolScheduler:
 
     def begin_turn(self) -> None:
         """Forget what the last turn called."""
-        self.calls = ()
+        self._calls = {}
         self._begun = self._made = None
 
     def restore(self, calls: tuple[CallRecord, ...]) -> None:
         """Take the calls of a turn that waits, as the store has them."""
         self.begin_turn()
-        self.calls = calls
+        for call in calls:
+            self._change(call)
 
     def execute(self, calls: Iterable[ToolCall], policy: ToolPolicy, now: Now) -> None:
         """Take the calls of an answer: each is scheduled, waits for a person, or is over."""
         self._begun = None
-        self.calls = tuple(self._validated(call, policy, now) for call in calls)
+        self._calls = {}
+        for call in calls:
+            self._change(self._validated(call, policy, now))
         self._schedule(policy, now)
 
     def confirm(
@@ -131,9 +141,18 @@ class ToolScheduler:
         return True
 
     def cancel(
-        self, call_ids: Collection[str] | None, policy: ToolPolicy, output: str, now: Now
+        self,
+        call_ids: Collection[str] | None,
+        policy: ToolPolicy,
+        output: str,
+        now: Now,
+        *,
+        begin: bool,
     ) -> tuple[str, ...]:
-        """End what is not over, of these or of all calls; the ids of those that this was said of."""
+        """End what is not over, of these or of all calls; the ids of those that this was said of.
+
+        With `begin` what has room now is begun.
+        """
         stopped = [
             call
             for call in self.calls
@@ -143,7 +162,7 @@ class ToolScheduler:
             self._change(
                 msgspec.structs.replace(call, state=CallState.CANCELLED, output=output, ended_at=now.at)
             )
-        if call_ids is not None:
+        if begin:
             self._schedule(policy, now)
         return tuple(call.call.call_id for call in stopped)
 
@@ -151,7 +170,7 @@ class ToolScheduler:
         """Of the calls that the store knows as begun, those that are to run now: each is given once."""
         if self._begun is None:
             self._begun = set()
-        running = {call.call.call_id for call in self.calls if call.state is CallState.EXECUTING}
+        running = {call.call.call_id for call in self._calls.values() if call.state is CallState.EXECUTING}
         new = running - self._begun
         begun = [
             call.call for call in durable if call.state is CallState.EXECUTING and call.call.call_id in new
@@ -161,15 +180,20 @@ class ToolScheduler:
 
     def take_results(self) -> tuple[CallRecord, ...]:
         """All calls, which are over, in the model's order; the scheduler is empty then."""
-        calls, self.calls = self.calls, ()
+        calls = self.calls
+        self._calls = {}
         self._begun = None
         return calls
 
     def find(self, call_id: str) -> CallRecord | None:
-        return next((call for call in self.calls if call.call.call_id == call_id), None)
+        return self._calls.get(call_id)
 
     def has(self, *states: CallState) -> bool:
-        return any(call.state in states for call in self.calls)
+        return any(call.state in states for call in self._calls.values())
+
+    def may_begin(self, policy: ToolPolicy) -> bool:
+        """Whether there is a call that would be begun now."""
+        return any(True for _ in self._startable(policy))
 
     # -- one call --
 
@@ -217,29 +241,37 @@ class ToolScheduler:
         return wrong_arguments(tool, call.arguments)
 
     def _schedule(self, policy: ToolPolicy, now: Now) -> None:
-        """Begin what is scheduled while there is room, in order, one of a group at a time."""
-        running = [call for call in self.calls if call.state is CallState.EXECUTING]
-        room = policy.max_parallel - len(running)
-        groups = {self._group_of(call) for call in running}
+        for call in self._startable(policy):
+            self._change(_begun(call, now))
+
+    def _startable(self, policy: ToolPolicy) -> Iterator[CallRecord]:
+        """What may begin now; whoever asks for the next one has begun the one before.
+
+        Of a group a call waits for those before it to be over, also for one that waits for a person: the
+        order may be what the model relies on.
+        """
+        executing = [call for call in self._calls.values() if call.state is CallState.EXECUTING]
+        room = policy.max_parallel - len(executing)
+        taken = {self._group_of(call) for call in executing}
         for call in self.calls:
-            if call.state is not CallState.SCHEDULED:
+            if room <= 0:
+                return
+            if call.state in FINAL_CALLS:
                 continue
             group = self._group_of(call)
-            if room <= 0 or (group and group in groups):
-                continue
-            begun = _begun(call, now)
-            self._change(begun)
-            if begun.state is CallState.EXECUTING:
-                groups.add(group)
+            if call.state is CallState.SCHEDULED and (not group or group not in taken):
+                yield call
+                if self._calls[call.call.call_id].state is CallState.ERROR:
+                    continue
                 room -= 1
+            taken.add(group)
 
     def _group_of(self, call: CallRecord) -> str:
         tool = self._tools.get_tool(call.call.name)
         return "" if tool is None else tool.group
 
     def _change(self, changed: CallRecord) -> None:
-        call_id = changed.call.call_id
-        self.calls = tuple(changed if call.call.call_id == call_id else call for call in self.calls)
+        self._calls[changed.call.call_id] = changed
 
 
 def _begun(call: CallRecord, now: Now) -> CallRecord:

@@ -37,12 +37,13 @@ class TurnTasks:
     the actor's thread.
     """
 
-    __slots__ = ("_grace", "_number", "_running", "_spawn", "_stopped", "_tell")
+    __slots__ = ("_children", "_grace", "_number", "_running", "_spawn", "_stopped", "_tell")
 
     def __init__(self, spawn: Callable[..., ChildTask], tell: Callable[[CallsStopped], None]) -> None:
         self._spawn = spawn
         self._tell = tell
-        self._running: dict[tuple[str, str], _Child] = {}
+        self._running: dict[tuple[str, str], _Child] = {}  # the newest of each name: models use ids again
+        self._children: set[_Child] = set()
         self._stopped: set[_Child] = set()
         self._number = 0
         self._grace: ChildTask | None = None
@@ -53,6 +54,7 @@ class TurnTasks:
         """Run `function(*args)` as that child of the turn, a call id or what it is."""
         child = _Child((task_id, name))
         self._running[child.key] = child
+        self._children.add(child)
         child.task = self._spawn(self._run, child, function, args)
 
     async def _run(
@@ -61,6 +63,7 @@ class TurnTasks:
         try:
             await function(*args)
         finally:
+            self._children.discard(child)
             if self._running.get(child.key) is child:
                 del self._running[child.key]
             self._over(child)
@@ -74,9 +77,10 @@ class TurnTasks:
     def stop(self, number: int) -> None:
         """Cancel all of them. `CallsStopped(number)` follows when they have ended, or after a grace."""
         self._number = number
-        running, self._running = self._running, {}
-        self._stopped.update(running.values())
-        for child in running.values():
+        self._running.clear()
+        children, self._children = self._children, set()
+        self._stopped |= children
+        for child in children:
             child.cancel()
         if not self._stopped:
             self._tell(CallsStopped(number))
