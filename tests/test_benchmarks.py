@@ -151,6 +151,18 @@ def test_model_lookup_sets_every_way_beside_a_dict() -> None:
     assert rows["dict"]["ratio"] == 1
 
 
+def test_parsers_sets_every_wire_beside_msgspec_alone() -> None:
+    report = report_of("benchmarks.parsers")
+
+    assert report.keys() == SETTING_AND_LOAD | {"rounds", "rows"}
+    assert {row["wire"] for row in report["rows"] if row["stream"] == "text"} == {
+        "openai-chat",
+        "openai-responses",
+        "anthropic-messages",
+    }
+    assert all(row["decode_us"] > 0 and row["parse_ratio"] > 0 for row in report["rows"])
+
+
 def test_all_of_the_session_engine_are_one_report() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", "--json", "--only", "reloading", "first_event"],

@@ -201,8 +201,6 @@ class AnthropicMessagesParser:
         return []
 
     def _take(self, read: _Event, data: str | bytes, kind: str) -> list[Part]:
-        if read.error or kind == "error" or kind.endswith("_error"):
-            raise reported_error(data)
         parts: list[Part] = []
         match kind:
             case "content_block_delta":
@@ -225,6 +223,8 @@ class AnthropicMessagesParser:
                 whole = _message_decoder.decode(data)
                 self._begin_message(whole, parts)
                 self._finish(whole.stop_reason or "", parts)
+            case _ if read.error or kind == "error" or kind.endswith("_error"):
+                raise reported_error(data)
             case _:
                 pass
         return parts

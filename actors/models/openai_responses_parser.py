@@ -131,7 +131,11 @@ class OpenAIResponsesParser:
             data = self._halves.mend(data)
         try:
             read = event_decoder.decode(data)
-            return self._take(read, data, read.type or event)
+            kind = read.type or event
+            text_type = _DELTAS.get(kind)
+            if text_type is None:
+                return self._take(read, data, kind)
+            return self._say_delta(read, text_type)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
                 return []
@@ -149,10 +153,6 @@ class OpenAIResponsesParser:
 
     def _take(self, read: ResponseEvent, data: str | bytes, kind: str) -> list[Part]:
         parts: list[Part] = []
-        if (text_type := _DELTAS.get(kind)) is not None:
-            if isinstance(read.delta, str):
-                self._say(_place(read, text_type), read.delta, parts)
-            return parts
         if read.kind == "response" and not read.response:  # an answer that was not streamed
             self._end_response(response_decoder.decode(data), kind, parts)
             return parts
@@ -183,23 +183,28 @@ class OpenAIResponsesParser:
 
     # --- words ------------------------------------------------------------------------------------
 
-    def _say(self, place: _Place, text: str, parts: list[Part]) -> None:
+    def _say_delta(self, read: ResponseEvent, text_type: str) -> list[Part]:
+        place = _place(read, text_type)
         if place != self._place:
             self._place = place
             self._spoken.add(place)
-        if not text:
-            return
-        if place[1] in {_TEXT, _REFUSAL}:
-            self._has_refused = self._has_refused or place[1] == _REFUSAL
-            parts.append(TextPart(text))
-        else:
-            parts.append(ThoughtPart(text))
+        said = read.delta
+        return [self._part(text_type, said)] if said and isinstance(said, str) else []
 
     def _say_once(self, place: _Place, text: str, parts: list[Part]) -> None:
         """What a server says as a whole, unless its pieces were there."""
         if place not in self._spoken:
-            self._say(place, text, parts)
             self._spoken.add(place)
+            if text:
+                parts.append(self._part(place[1], text))
+
+    def _part(self, text_type: str, text: str) -> TextPart | ThoughtPart:
+        if text_type == _TEXT:
+            return TextPart(text)
+        if text_type == _REFUSAL:
+            self._has_refused = True
+            return TextPart(text)
+        return ThoughtPart(text)
 
     # --- items ------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ class SurrogateHalves:
 
     def mend(self, data: str) -> str:
         """The JSON text of the next event, with whole characters only."""
-        if "\\ud" not in data and "\\uD" not in data:
+        if "\\u" not in data or ("\\ud" not in data and "\\uD" not in data):
             return data
         return _ESCAPES.sub(self._mended, data)
 

@@ -108,12 +108,6 @@ def test_a_key_that_is_missing_is_told_from_a_wrong_one() -> None:
     assert error.message.endswith("unauthorized (no API key was sent)")
 
 
-@pytest.mark.parametrize("code", [ErrorCode.FORBIDDEN, ErrorCode.INVALID_ARGUMENT, ErrorCode.CONTEXT_LIMIT])
-def test_what_waiting_does_not_help_is_not_worth_a_retry(code: ErrorCode) -> None:
-    assert not code.retryable
-    assert any(each is code for each, _ in MEANINGS)
-
-
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
