@@ -53,5 +53,6 @@ def _find_problem(tool: Tool) -> str:
     try:
         return tool.find_problem()
     except Exception as error:  # noqa: BLE001 - translation edge: foreign code
-        _log.exception("the health of a tool cannot be told", tool=tool.name)
-        return f"its health cannot be told: {type(error).__name__}"
+        reason = type(error).__name__  # and not its text, which may hold what no log should
+        _log.warning("the health of a tool cannot be told", tool=tool.name, reason=reason)
+        return f"its health cannot be told: {reason}"

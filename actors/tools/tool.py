@@ -21,7 +21,10 @@ class ToolKind(enum.Enum):
     ASYNC = "async"
     """In a trio task, on the engine's thread: it must not block."""
     THREAD = "thread"
-    """In a thread, for what waits. It cannot be stopped: what goes on when its time is up is left alone."""
+    """In a thread, for what waits. It cannot be stopped: what goes on when its time is up is left alone.
+
+    It may look for that itself, by `trio.from_thread.check_cancelled()`.
+    """
     PROCESS = "process"
     """In a process, for what computes, hangs or crashes. It is killed with all that it has started."""
 

@@ -125,6 +125,25 @@ async def test_a_cancelled_call_ends(kind: ToolKind) -> None:
     assert offload_statistics().processes == 0
 
 
+def fail_with_secret(arguments: Arguments, context: ToolContext) -> str:
+    context.show(str(arguments["key"]))
+    raise ValueError(arguments["key"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_log_has_what_a_tool_is_given_and_what_it_says(
+    kind: ToolKind, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    async with open_runner() as runner:
+        outcome = await call_tool(runner, misdeeds.of_kind(kind, fail_with_secret), key="sk-5ecret")
+
+    assert "sk-5ecret" in outcome.output  # it is the model's
+    assert "5ecret" not in caplog.text
+    assert not [record for record in caplog.records if "5ecret" in str(vars(record))]
+    assert [record for record in caplog.records if "fail_with_secret" in str(vars(record))]
+
+
 # --- async tools --------------------------------------------------------------------------------------
 
 
@@ -335,6 +354,27 @@ async def test_the_time_of_a_thread_begins_when_there_is_a_place_for_it() -> Non
         misdeeds.RELEASE.set()
 
     assert [outcome.output for outcome in outcomes] == ["hello nobody"]
+
+
+async def test_a_thread_may_look_whether_it_is_still_wanted() -> None:
+    ended: list[str] = []
+
+    def work(_: Arguments, __: ToolContext) -> str:
+        try:
+            while True:
+                trio.from_thread.check_cancelled()
+        finally:
+            ended.append("in order")
+
+    async with open_runner() as runner:
+        tool = Tool(name="work", description="", function=work, runs=ToolKind.THREAD, timeout_seconds=0.01)
+        outcome = await call_tool(runner, tool)
+        with trio.fail_after(60):
+            while runner.statistics().left:
+                await trio.lowlevel.checkpoint()
+
+    assert outcome.output == "The tool timed out after 0.01 s."
+    assert ended == ["in order"]
 
 
 # --- processes ----------------------------------------------------------------------------------------
