@@ -19,13 +19,16 @@ class ModelAlias(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A way to a provider; `connection_id` is the namespace of its models: `connection_id:model`.
 
-    - `provider`: one of the known providers; empty: that named like the connection. `base_url`, `wire` and
-      `key_variable` replace what is known of it, and are needed where nothing is.
+    - `provider`: one of the known providers; empty: that named like the connection, if there is one.
+      `base_url`, `wire` and `key_variable` replace what is known of it. Where nothing is, the base URL is
+      needed, and the wire is `openai-chat`, which most servers speak.
     - `api_key`: the key itself. It is never shown, logged or stored; `key_variable` names the environment
-      variable that holds it, and is.
+      variable that holds it, and is. At a base URL of one's own a key is needed only if one of the two is
+      named.
     - `headers`: sent with each request. Shown by their names only.
     - `models`: the models that may be used, None: all. `aliases`: further names, by name.
-    - `settings`: what its requests say where nobody else says something.
+    - `settings`: what its requests say where nobody else says something. Options have to be those of the
+      wire; what only the server knows goes into the option `extra_body`.
     - `max_concurrent`: calls under way at once, None: as many as there are slots.
     """
 

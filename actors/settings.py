@@ -124,11 +124,17 @@ def process_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
-def key_environment(settings: EngineSettings) -> Mapping[str, str]:
-    """Where the keys of connections are looked up by their variables: the settings' own come first."""
+def key_environment(
+    settings: EngineSettings, environment: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
+    """Where the keys of connections are looked up by their variables: the settings' own come first.
+
+    None is the environment of this process; as a default in the signature it would show in `help`.
+    """
+    environment = os.environ if environment is None else environment
     own = {
         PROVIDERS[name].key_variable: key
         for name, key in settings.api_keys.items()
         if key and name in PROVIDERS and PROVIDERS[name].key_variable
     }
-    return {**os.environ, **own}
+    return {**environment, **own}

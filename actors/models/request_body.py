@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from actors.errors import EngineError, ErrorCode
+from actors.models.wire_options import EXTRA_BODY
 
 __all__ = ["encode_body", "fitting_name"]
 
@@ -24,7 +25,8 @@ def encode_body(body: msgspec.Struct, options: Mapping[str, Any]) -> bytes:
     """The JSON of `body` with `options` among its fields.
 
     What is said and by whom is ours: such options are left out. Lists of tools, and of what the answer is
-    to include, are joined. Other options replace our fields; one that is None removes ours.
+    to include, are joined. Other options replace our fields; one that is None removes ours. The fields of
+    an option `extra_body` count as options.
 
     Raises:
         EngineError: `INVALID_ARGUMENT`, naming an option that JSON cannot hold.
@@ -36,6 +38,10 @@ def encode_body(body: msgspec.Struct, options: Mapping[str, Any]) -> bytes:
         for name in body.__struct_fields__
         if (value := getattr(body, name)) is not None and value is not msgspec.UNSET
     }
+    extra_body: object = options.get(EXTRA_BODY)
+    if isinstance(extra_body, Mapping):  # of a call; that of a connection was taken apart before
+        others = {name: option for name, option in options.items() if name != EXTRA_BODY}
+        options = {**others, **cast("Mapping[str, Any]", extra_body)}
     for name, option in options.items():
         if name in _OURS:
             continue

@@ -221,6 +221,12 @@ async def test_fields_that_only_the_server_knows_join_the_request_as_they_are() 
     assert (asked["seed"], asked["guided_regex"], asked["top_k"]) == (3, "a+", 5)
     assert "extra_body" not in asked
 
+    of_a_call = ModelSettings(options={"extra_body": {"top_k": 6}})
+    asked = await endpoint.asked(registry, "a:m", of_a_call)
+
+    assert (asked["guided_regex"], asked["top_k"]) == ("a+", 6)
+    assert "extra_body" not in asked
+
 
 async def test_only_listed_models_and_aliases_may_be_asked() -> None:
     alias = ModelAlias(model="c")

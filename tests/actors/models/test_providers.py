@@ -20,7 +20,7 @@ from actors.models import (
     ScriptedModel,
     build_provider_registry,
 )
-from actors.settings import EngineSettings
+from actors.settings import EngineSettings, key_environment
 from tests.actors.models.stream_samples import answer_of, question, said, sse
 
 
@@ -175,3 +175,12 @@ async def test_a_connection_comes_in_the_place_of_the_known_provider_of_its_name
     assert isinstance(model, OpenAIChatModel)
     assert model.url == "http://127.0.0.1:9/v1/chat/completions"
     assert registry.models() == ("openai:m",)
+
+
+def test_keys_of_the_settings_come_before_those_of_the_environment() -> None:
+    settings = EngineSettings(api_keys={"openai": "own", "groq": "", "nobody": "own"})
+    environment = {"OPENAI_API_KEY": "theirs", "GROQ_API_KEY": "theirs", "WORK_KEY": "theirs"}
+
+    keys = key_environment(settings, environment)
+
+    assert keys == environment | {"OPENAI_API_KEY": "own"}
