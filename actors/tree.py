@@ -160,24 +160,29 @@ def sendable(branch: Iterable[Message]) -> tuple[Message, ...]:
     """The branch as a model may be asked with it: every tool call has exactly one result behind it.
 
     A call whose answer was cut is left out, since the model may not have finished writing it; a complete
-    call without a result gets one that says so.
+    call without a result gets one that says so. A thought without text stays where it led to calls: some
+    models go on from there.
     """
     branch = tuple(branch)
     results = _results_by_request(branch)
     sent: list[Message] = []
+    thoughts: list[Message] = []  # at most the one right before
     for message in branch:
+        only_thoughts, thoughts = thoughts, []
         match message.content:
             case ToolCallRequest(calls):
                 if message.state is MessageState.COMPLETE:
-                    sent.append(message)
+                    sent += [*only_thoughts, message]
                     sent += _one_result_each(message, calls, results[message.message_id])
             case ToolResult() | SystemControl() | Processing():
                 pass  # a result stands behind its call; the others are ours
             case Image() | FileReference():
                 sent.append(message)
-            case Text(text):
+            case Text(text, thought):
                 if text or message.provider_items or message.role is not Role.ASSISTANT:
                     sent.append(message)
+                elif thought:
+                    thoughts = [message]
     return tuple(sent)
 
 

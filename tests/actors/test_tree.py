@@ -83,6 +83,27 @@ def test_what_users_said_is_sent_whole_and_in_order(branch: tuple[Message, ...])
     assert len({message.message_id for message in sent}) == len(sent)
 
 
+def test_a_thought_without_text_is_sent_where_it_led_to_calls() -> None:
+    request = ToolCallRequest((ToolCall("call_0", "tool", "{}"),))
+    thought = (Role.ASSISTANT, Text("", "hm"))
+    branch = chain(
+        [
+            (*thought, MessageState.ABORTED),
+            (*thought, MessageState.COMPLETE),
+            (Role.ASSISTANT, request, MessageState.COMPLETE),
+            (*thought, MessageState.ABORTED),
+            (Role.ASSISTANT, request, MessageState.ABORTED),
+            (*thought, MessageState.COMPLETE),
+        ]
+    )
+
+    assert [message.message_id for message in sendable(branch)][:2] == [
+        branch[1].message_id,
+        branch[2].message_id,
+    ]
+    assert len(sendable(branch)) == 3
+
+
 def test_a_call_id_that_is_used_again_keeps_the_results_apart() -> None:
     request = ToolCallRequest((ToolCall("call_0", "tool", "{}"),))
     result = (Role.TOOL, ToolStatus.SUCCEEDED)
