@@ -7,7 +7,7 @@ For every wire, in turns and in the same run:
 - `read`: the same from the bytes of the stream on, as they come from a socket in reads of 4 kB.
 
 `text` is an answer of one-word deltas, as this file makes it; `recorded` are all recorded answers of the
-wire in a folder beside the checkout, where there is one. Times are microseconds per event, medians of
+wire in a folder beside the checkout, where there is one. Times are microseconds of CPU per event, medians of
 ROUNDS; ratios are to `decode`.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 import msgspec
@@ -152,9 +152,9 @@ def _row(
     times: list[list[float]] = [[], [], []]
     for _ in range(rounds):
         for way, taken in zip(ways, times, strict=True):
-            began = perf_counter()
+            began = thread_time()
             way()
-            taken.append(perf_counter() - began)
+            taken.append(thread_time() - began)
     count = sum(map(len, answers))
     decoding, parsing, reading = (statistics.median(taken) / count * 1e6 for taken in times)
     return Row(name, stream, count, decoding, parsing, reading, parsing / decoding, reading / decoding)
