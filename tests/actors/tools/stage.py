@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import trio
 
 from actors.tools import Tool, ToolContext, ToolOutcome, ToolRunner
 
-__all__ = ["call_tool", "context_of", "open_runner"]
+__all__ = ["call_tool", "context_of", "limited", "open_runner"]
 
 
 @asynccontextmanager
@@ -36,3 +37,7 @@ def context_of(show: Callable[[str], None] = lambda _: None) -> ToolContext:
 
 async def call_tool(runner: ToolRunner, tool: Tool, **arguments: object) -> ToolOutcome:
     return await runner.run(tool, arguments, context_of())
+
+
+def limited(tool: Tool, timeout_seconds: float) -> Tool:
+    return msgspec.structs.replace(tool, timeout_seconds=timeout_seconds)
