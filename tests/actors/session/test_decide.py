@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from actors.conversation import MessageState, Text, TextPart, ToolCallPart
 from actors.errors import ErrorCode, ErrorInfo
-from actors.events import TaskOutcome
+from actors.events import ModelCallDelayed, TaskOutcome
 from actors.persistence.protocol import Saved, SaveFailed, StoreLost
 from actors.records import SessionStatus
+from actors.session.decide import decide
+from actors.session.effects import Now, Publish
 from actors.session.protocol import (
     AbortTurn,
+    CallDelayed,
     GetSnapshot,
     NewSession,
     ResumeTurn,
@@ -19,7 +22,7 @@ from actors.session.protocol import (
     WaitTurn,
 )
 from actors.session.turn import Phase
-from tests.actors.session.world import RIVALS, SESSION, World
+from tests.actors.session.world import RIVALS, SESSION, START, World
 
 
 def ready_world() -> World:
@@ -60,6 +63,20 @@ def test_a_notice_for_a_former_incarnation_changes_nothing() -> None:
 
     assert world.state.failure is None
     assert world.state.saved_revision < world.state.revision
+
+
+def test_a_delay_is_told_while_the_turn_runs_and_never_of_another_turn() -> None:
+    world = streaming_world()
+    turn = world.state.turn
+    assert turn is not None
+    now = Now(START, 1.0)
+    limited = ErrorInfo(ErrorCode.QUOTA_EXCEEDED, "rate limit")
+    (told,) = decide(world.state, CallDelayed(turn.task_id, 1, limited, 2.5), now)
+    assert isinstance(told, Publish)
+    assert told.event.body == ModelCallDelayed(1, limited, 2.5)
+    assert decide(world.state, CallDelayed("another", 1, limited, 2.5), now) == []
+    world.ask(AbortTurn(turn.task_id))
+    assert decide(world.state, CallDelayed(turn.task_id, 1, limited, 2.5), now) == []
 
 
 def test_a_snapshot_while_the_answer_streams_has_the_text_so_far() -> None:
