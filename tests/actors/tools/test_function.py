@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import msgspec
 import pytest
@@ -22,9 +22,6 @@ from actors.tools.schema import ArgumentsSchema
 from actors.tools.signature import Signature
 from tests.actors.tools import misdeeds
 from tests.actors.tools.stage import call_tool, context_of, open_runner
-
-if TYPE_CHECKING:
-    pass
 
 
 class Colour(enum.Enum):
