@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
 from actors.conversation import (
     Approval,
     Message,
@@ -14,13 +18,26 @@ from actors.conversation import (
 )
 from actors.events import TaskOutcome
 from actors.models.base import ModelRequest
-from actors.records import ApprovalMode, CallState, ChatMode, SessionRecord, SessionStatus, StoredSession
+from actors.records import (
+    ApprovalMode,
+    CallRecord,
+    CallState,
+    ChatMode,
+    ImageMode,
+    SessionRecord,
+    SessionStatus,
+    StoredSession,
+    WorkMode,
+)
+from actors.session.questions import images_in, with_images
 from actors.session.state import SessionState
 from actors.session.status import TRANSITIONS
+from actors.session.tool_scheduler import FINAL_CALLS
 
 __all__ = [
     "check_added",
     "check_end",
+    "check_group",
     "check_request",
     "check_sendable",
     "check_step",
@@ -46,15 +63,31 @@ def check_sendable(messages: tuple[Message, ...]) -> None:
             ]
 
 
-def check_request(request: ModelRequest, stored: StoredSession) -> None:
-    """A model is asked with a sendable branch that is durable."""
+def check_request(request: ModelRequest, stored: StoredSession, image_mode: ImageMode) -> None:
+    """A model is asked with a sendable branch that is durable; the text in images may be read once more."""
     check_sendable(request.messages)
     assert request.messages[-1].role in (Role.USER, Role.TOOL)
     durable = {message.message_id: message for message in stored.messages}
     for message in request.messages:
         made_up = isinstance(message.content, ToolResult) and message.message_id not in durable
-        assert made_up or durable[message.message_id] == message, "asked before it was durable"
-    assert stored.record.mode is ChatMode.AGENT or not request.tools
+        if made_up:
+            continue
+        known = durable[message.message_id]
+        assert _without_read(known) == _without_read(message), "asked before it was durable"
+        for image in images_in(message):
+            assert bool(image.text) == (image_mode is ImageMode.OCR)
+    record = stored.record
+    assert record.mode is ChatMode.AGENT or not request.tools
+    if record.work_mode is WorkMode.PLAN:
+        assert {tool.name for tool in request.tools} <= {"reads"}
+        assert record.mode is ChatMode.CHAT or "plan mode" in request.system_prompt
+    forbidden = {name for name, mode in record.tool_modes.items() if mode is ApprovalMode.DENY}
+    assert not forbidden & {tool.name for tool in request.tools}
+
+
+def _without_read(message: Message) -> Message:
+    images = [msgspec.structs.replace(image, text="") for image in images_in(message)]
+    return with_images(message, images) if images else message
 
 
 def check_tool(
@@ -73,12 +106,36 @@ def check_tool(
     assert len([one for one in task.calls if one.state is CallState.EXECUTING]) <= policy.max_parallel
     tool = state.environment.tools.get_tool(call.name)
     assert tool is not None
+    assert policy.names is None or tool.name in policy.names
+    assert tool.read_only or stored.record.work_mode is WorkMode.ACT
     mode = policy.mode_of(tool)
     assert mode is not ApprovalMode.DENY
     if mode is ApprovalMode.ALWAYS_ASK or (mode is ApprovalMode.DEFAULT and tool.needs_confirmation):
         assert record.approval is Approval.APPROVED
         assert call.call_id in approved
     return task_id, stored.record.active_leaf_id, call.call_id
+
+
+def check_group(call: ToolCall, running: Iterable[str], state: SessionState) -> None:
+    """No other call of its group is at work, and none before it may still be."""
+    tools = state.environment.tools
+    tool = tools.get_tool(call.name)
+    assert tool is not None
+    if not tool.group:
+        return
+    calls = state.scheduler.calls
+    names = {record.call.call_id: record.call.name for record in calls}
+    for other in (*running, *_unfinished_before(call, calls)):
+        beside = tools.get_tool(names.get(other, ""))
+        assert beside is None or beside.group != tool.group, "two of a group at a time"
+
+
+def _unfinished_before(call: ToolCall, calls: tuple[CallRecord, ...]) -> Iterator[str]:
+    for record in calls:
+        if record.call.call_id == call.call_id:
+            return
+        if record.state not in FINAL_CALLS:
+            yield record.call.call_id
 
 
 def check_added(message: Message, durable: list[Message]) -> None:

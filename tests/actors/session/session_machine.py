@@ -12,6 +12,7 @@ from actors.conversation import (
     FinishPart,
     FinishReason,
     MessageState,
+    ProviderItemPart,
     Role,
     Text,
     TextPart,
@@ -23,7 +24,7 @@ from actors.conversation import (
 )
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
-from actors.records import ApprovalMode, ChatMode
+from actors.records import ApprovalMode, ChatMode, WorkMode
 from actors.session.protocol import GetSnapshot, NewSession, SessionSnapshot, SubscriberEnded, WaitTurn
 from actors.session.status import BUSY
 from actors.session.turn import Phase
@@ -34,22 +35,30 @@ from tests.actors.session.world import PERMANENT, RIVALS, World
 
 __all__ = ["SurroundedSession"]
 
-HAS_SLOT = (Phase.RUNNING, Phase.TOOLS)
+HAS_SLOT = (Phase.READING, Phase.RUNNING, Phase.TOOLS)
 HAS_SLOT_OR_PLACE = (*HAS_SLOT, Phase.ADMITTING, Phase.QUEUED)
 CHANNELS = ("commit", "store", "registry", "notice", "call")
 rivals = st.sampled_from(RIVALS)
 work = st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=10)
+work_modes = st.sampled_from((WorkMode.ACT, WorkMode.ACT, WorkMode.PLAN))
+tool_modes = st.dictionaries(
+    st.sampled_from(("free", "risky", "writes")), st.sampled_from(ApprovalMode), max_size=2
+)
 new_sessions = st.builds(
     NewSession,
     model=st.just("scripted:echo"),
     mode=st.sampled_from((ChatMode.AGENT, ChatMode.AGENT, ChatMode.CHAT)),
     approval_mode=st.sampled_from(ApprovalMode),
     max_turns=st.integers(1, 3),
+    work_mode=work_modes,
+    max_parallel_calls=st.integers(1, 3),
+    tool_modes=tool_modes,
 )
 parts = st.lists(
     st.one_of(
         st.builds(TextPart, st.text("ab ", max_size=3)),
         st.builds(ThoughtPart, st.text("ab ", max_size=3)),
+        st.builds(ProviderItemPart, st.just("wire"), st.sampled_from(('"one"', '"two"'))),
         st.builds(UsagePart, st.builds(Usage, st.integers(0, 3), st.integers(0, 3))),
         st.builds(FinishPart, st.sampled_from((FinishReason.STOP, FinishReason.LENGTH))),
     ),
@@ -59,11 +68,13 @@ parts = st.lists(
 tool_calls = st.lists(
     st.tuples(
         st.sampled_from(("", "call_0", "call_1", "call_2")),
-        st.sampled_from(("free", "free", "risky", "risky", "unknown")),
+        st.sampled_from(
+            ("free", "free", "risky", "risky", "reads", "writes", "writes", "deletes", "unknown")
+        ),
         st.sampled_from(("{}", "", '{"a": 1}', "[1]", '{"cut')),
     ),
     min_size=1,
-    max_size=3,
+    max_size=4,
 )
 
 
@@ -140,6 +151,10 @@ class SurroundedSession(RuleBasedStateMachine):
     @rule(data=st.data(), status=st.sampled_from(ToolStatus))
     def end_tool(self, data: st.DataObject, status: ToolStatus) -> None:
         self.world.end_tool(data.draw(st.sampled_from(sorted(self.world.running_tools))), status)
+
+    @rule(fails=st.sampled_from((False, False, True)))
+    def read_images_well_or_not(self, fails: bool) -> None:
+        self.world.reading_fails = fails
 
     @precondition(lambda self: self.world.running_tools)
     @rule(data=st.data())
@@ -222,6 +237,9 @@ class SurroundedSession(RuleBasedStateMachine):
             assert message.parent_id in seen
             seen.add(message.message_id)
         assert state.known_record().active_leaf_id in seen
+        for message in state.tree:
+            if message.provider_items:
+                assert (message.role, message.state) == (Role.ASSISTANT, MessageState.COMPLETE)
         growing = None if state.turn is None else state.turn.answer
         assert all(
             message.state is not MessageState.STREAMING or message == growing for message in state.tree

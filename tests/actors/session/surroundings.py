@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from actors.access import allow_local
 from actors.agents import AgentDefinition
 from actors.errors import ErrorCode, ErrorInfo
-from actors.records import ApprovalMode
+from actors.records import ApprovalMode, ImageMode
 from actors.session.state import SessionEnvironment
 from actors.tools import Tool, ToolContext, ToolRegistry
 
@@ -22,7 +22,7 @@ AGENTS = {
             system_prompt="You are an expert.",
             approval_mode=ApprovalMode.ALWAYS_ASK,
         ),
-        AgentDefinition(agent_id="modest"),
+        AgentDefinition(agent_id="modest", tools=("reads", "deletes")),
         AgentDefinition(agent_id="homeless", model="nowhere:model"),
     )
 }
@@ -36,17 +36,21 @@ _TOOLS = ToolRegistry(
     (
         Tool(name="free", description="does no harm", function=_never_run),
         Tool(name="risky", description="may do harm", function=_never_run, needs_confirmation=True),
+        Tool(name="reads", description="looks", function=_never_run, read_only=True),
+        Tool(name="writes", description="changes", function=_never_run, group="files"),
+        Tool(name="deletes", description="", function=_never_run, group="files", needs_confirmation=True),
     )
 )
 
 
-def surroundings(new_id: Callable[[], str]) -> SessionEnvironment:
+def surroundings(new_id: Callable[[], str], image_mode: ImageMode = ImageMode.VISION) -> SessionEnvironment:
     return SessionEnvironment(
         new_id=new_id,
         check_model=_check_model,
         find_agent=AGENTS.get,
         tools=_TOOLS,
         authorize=allow_local,
+        image_mode=image_mode,
     )
 
 

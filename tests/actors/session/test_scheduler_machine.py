@@ -1,4 +1,4 @@
-"""The scheduler of tool calls in every order: a store as slow as chance will have it, people who say anything."""
+"""The scheduler of tool calls under a store that is slow and people who say anything."""
 
 from __future__ import annotations
 

@@ -6,10 +6,11 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from actors.conversation import Attachment, Role, Text
-from actors.records import ApprovalMode, CallState, ChatMode, ConfirmationOutcome
+from actors.conversation import Attachment, Image, Role, Text
+from actors.records import ApprovalMode, CallState, ChatMode, ConfirmationOutcome, ImageMode, WorkMode
 from actors.session.protocol import (
     AbortTurn,
+    CancelToolCalls,
     ConfirmToolCall,
     Cursor,
     DeleteMessage,
@@ -30,7 +31,7 @@ from actors.session.protocol import (
     WaitTurn,
 )
 from tests.actors.session.observer import Observer
-from tests.actors.session.session_machine import SurroundedSession, new_sessions, tool_calls
+from tests.actors.session.session_machine import SurroundedSession, new_sessions, tool_calls, tool_modes
 from tests.actors.session.world import World
 
 __all__ = ["SessionMachine"]
@@ -45,14 +46,19 @@ changes = st.builds(
     mode=st.sampled_from((None, *ChatMode)),
     approval_mode=st.sampled_from((None, *ApprovalMode)),
     max_turns=st.sampled_from((None, 0, 2)),
+    work_mode=st.sampled_from((None, *WorkMode)),
+    tool_modes=st.none() | tool_modes,
+    max_parallel_calls=st.sampled_from((None, 0, 1, 2)),
 )
 
 
 class SessionMachine(SurroundedSession):
-    @initialize(new=new_sessions, calls=st.none() | tool_calls)
-    def begin(self, new: NewSession, calls: list[tuple[str, str, str]] | None) -> None:
+    @initialize(new=new_sessions, calls=st.none() | tool_calls, image_mode=st.sampled_from(ImageMode))
+    def begin(
+        self, new: NewSession, calls: list[tuple[str, str, str]] | None, image_mode: ImageMode
+    ) -> None:
         """Most lives begin in the middle of a turn: chance alone seldom gets that far."""
-        self.world = World(new)
+        self.world = World(new, image_mode=image_mode)
         self.world.run_to_rest()
         if calls is not None:
             self.began.append(self.world.ask(SubmitTurn(text="begin {{n}}", on_busy=OnBusy.QUEUE)))
@@ -68,15 +74,24 @@ class SessionMachine(SurroundedSession):
         on_busy=st.sampled_from(OnBusy),
         named=st.booleans(),
         attached=st.booleans(),
+        shown=st.sampled_from((0, 0, 1, 2)),
         quickly=st.booleans(),
     )
     def submit(
-        self, priority: int, executor_id: str, on_busy: OnBusy, named: bool, attached: bool, quickly: bool
+        self,
+        priority: int,
+        executor_id: str,
+        on_busy: OnBusy,
+        named: bool,
+        attached: bool,
+        shown: int,
+        quickly: bool,
     ) -> None:
         number = len(self.submitted)
         command = SubmitTurn(
             text=f"question {number} {{{{n}}}}",
             attachments=(Attachment("a.txt", "content"),) if attached else (),
+            images=tuple(Image("image/png", b"%d" % one) for one in range(shown)),
             priority=priority,
             executor_id=executor_id,
             on_busy=on_busy,
@@ -178,6 +193,15 @@ class SessionMachine(SurroundedSession):
         call_ids = [call.call.call_id for call in self.world.state.scheduler.calls]
         call_id = data.draw(st.sampled_from([*call_ids, *call_ids, "call_0", "unknown"]))
         self.world.ask(ConfirmToolCall(call_id=call_id, outcome=outcome))
+
+    @rule(data=st.data(), all_of_them=st.booleans())
+    def cancel_calls(self, data: st.DataObject, all_of_them: bool) -> None:
+        world = self.world
+        call_ids = [call.call.call_id for call in world.state.scheduler.calls]
+        chosen = data.draw(st.lists(st.sampled_from([*call_ids, "unknown"]), max_size=2))
+        could_answer = world.state.ready and not world.leaving and world.rebuild is None
+        request = world.ask(CancelToolCalls(call_ids=None if all_of_them else tuple(chosen)))
+        assert not could_answer or request not in world.unanswered, "answered at once"
 
     @rule(data=st.data())
     def wait(self, data: st.DataObject) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias, assert_never
 
-from actors.conversation import Message, Part, TextPart, ToolStatus
+from actors.conversation import Image, Message, Part, ProviderItemPart, TextPart, ToolStatus
 from actors.errors import EngineError, ErrorCode, ErrorInfo
-from actors.events import Event, MessageAdded, TaskFinished, TaskOutcome
+from actors.events import AnswerStreamed, Event, MessageAdded, TaskFinished, TaskOutcome
 from actors.models.base import ModelRequest
 from actors.persistence.protocol import (
     ChatOpened,
@@ -27,7 +27,14 @@ from actors.persistence.protocol import (
     SessionDeleted,
     SessionLoaded,
 )
-from actors.records import ConfirmationOutcome, PutMessage, SessionStatus, SessionWrite, StoredSession
+from actors.records import (
+    ConfirmationOutcome,
+    ImageMode,
+    PutMessage,
+    SessionStatus,
+    SessionWrite,
+    StoredSession,
+)
 from actors.registry.protocol import (
     Passivate,
     RequestSlot,
@@ -107,8 +114,9 @@ FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded | Ima
 class World:
     """One session, incarnation after incarnation, and everybody it talks to."""
 
-    def __init__(self, new: NewSession = NEW) -> None:
+    def __init__(self, new: NewSession = NEW, *, image_mode: ImageMode = ImageMode.VISION) -> None:
         self._new = new
+        self._image_mode = image_mode
         self._ids = itertools.count(1)
         self._requests = itertools.count(1)
         self._seconds = 0.0
@@ -149,10 +157,12 @@ class World:
         self.running_call: str | None = None
         self.stopping = 0
         self.running_tools: dict[str, str] = {}
+        self.leftovers: set[str] = set()  # tools that were told to stop, and may still clean up
+        self.reading_fails = False
         self.leaving = False
         self.passivated = False
         self.store_gave_up = False
-        environment = surroundings(lambda: f"id{next(self._ids)}")
+        environment = surroundings(lambda: f"id{next(self._ids)}", self._image_mode)
         self.state = SessionState(SESSION, environment, inheritance or Inheritance(active=self.active))
         self.perform([Load(SESSION)])
         if new is not None:
@@ -401,24 +411,26 @@ class World:
                 case CallModel(task_id, _, request):
                     assert self.running_call is None, "one call at a time"
                     assert not self.running_tools, "a call before all tools are over"
-                    promises.check_request(request, self.stored())
+                    promises.check_request(request, self.stored(), self._image_mode)
                     self.calls[task_id] = request
                     self.heard[task_id] = ""
                     self.running_call = task_id
                 case RunTool(task_id, call):
                     key = promises.check_tool(task_id, call, self.stored(), self.state, self.approved)
                     assert key not in self.tool_runs, "a tool call is run at most once"
+                    promises.check_group(call, self.running_tools, self.state)
                     self.tool_runs.add(key)
                     self.running_tools[call.call_id] = task_id
                 case ReadImages(task_id, images):
-                    texts = tuple((message_id, ("read",) * len(shown)) for message_id, shown in images)
-                    self.from_call.append(ImagesRead(task_id, texts))
+                    self._read_images(task_id, images)
                 case CancelTools(_, call_ids):
                     for call_id in call_ids:
-                        self.running_tools.pop(call_id, None)
+                        if self.running_tools.pop(call_id, None) is not None:
+                            self.leftovers.add(call_id)
                 case CancelTask(number):
                     self.running_call = None
                     self.running_tools.clear()
+                    self.leftovers.clear()
                     self.stopping = number
                     self.from_call.append(CallsStopped(number))
                 case Publish(event, subscribers):
@@ -436,6 +448,14 @@ class World:
                     self._lose(subscribers)
                 case _:
                     assert_never(effect)
+
+    def _read_images(self, task_id: str, images: tuple[tuple[str, tuple[Image, ...]], ...]) -> None:
+        assert self._image_mode is ImageMode.OCR
+        assert self.running_call is None
+        assert not all(image.text for _, shown in images for image in shown), "read again"
+        texts = tuple((message_id, ("read",) * len(shown)) for message_id, shown in images)
+        error = ErrorInfo(ErrorCode.EXECUTION_FAILED, "illegible") if self.reading_fails else None
+        self.from_call.append(ImagesRead(task_id, () if error else texts, error))
 
     def _lose(self, subscribers: tuple[str, ...]) -> None:
         for name in subscribers:
@@ -464,6 +484,7 @@ class World:
         assert not self.passivated or says_it_again, f"it spoke after its goodbye: {message}"
         if isinstance(message, RequestSlot | ReturnSlot | Passivate) and self.state.failure is None:
             assert not self.stopping, "what was stopped is still at work"
+            assert not self.leftovers, "what was stopped alone may be at work"
         match message:
             case RequestSlot(_, task_id):
                 assert task_id not in self.outcomes, "a slot for a task that has finished"
@@ -478,6 +499,9 @@ class World:
         match event.body:
             case MessageAdded(message):
                 promises.check_added(message, self.durable)
+            case AnswerStreamed(parts):
+                assert parts
+                assert not any(isinstance(part, ProviderItemPart) for part in parts), "not for viewers"
             case TaskFinished(outcome):
                 promises.check_end(outcome, self.stored())
                 if outcome.status is SessionStatus.COMPLETED:
