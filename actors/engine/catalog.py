@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
+import pykka
 import trio
 
 from actors.catalog import AgentService, FileAgentService, MemoryAgentService
@@ -12,6 +13,7 @@ from actors.catalog.actor import CatalogActor
 from actors.catalog.protocol import CATALOG_NAME, GetCatalog
 from actors.catalog.view import CatalogView
 from actors.connections import Connection
+from actors.errors import EngineError, ErrorCode
 from actors.models.http import HttpPool
 from actors.models.provider_registry import ProviderRegistry, build_provider_registry
 from actors.settings import EngineSettings, key_environment
@@ -48,9 +50,18 @@ async def open_catalog(
     spec = ChildSpec(CATALOG_NAME, make_catalog, registered_name=CATALOG_NAME)
     supervisor = system.spawn(Supervisor, [spec], intensity=_RESTARTS_BORNE)
     try:
-        catalog: ActorRef[CatalogActor] = await supervisor.ask(FindChild(CATALOG_NAME), block=False)
-        await catalog.ask(GetCatalog(), block=False)
+        catalog = await _started(supervisor)
         yield catalog, view
     finally:
         with trio.move_on_after(settings.shutdown_budget_seconds, shield=True):
             await supervisor.stop(block=False)
+
+
+async def _started(supervisor: ActorRef[Supervisor]) -> ActorRef[CatalogActor]:
+    try:
+        catalog: ActorRef[CatalogActor] = await supervisor.ask(FindChild(CATALOG_NAME), block=False)
+        await catalog.ask(GetCatalog(), block=False)
+    except pykka.ActorDeadError:  # of a service that is none
+        message = "the catalog cannot be started, and the log says why: is it an AgentService?"
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, message) from None
+    return catalog

@@ -1,40 +1,27 @@
-"""An engine with a catalog: what is saved counts for the next turn, and secrets stay where they are."""
+"""An engine with a catalog: what is saved counts for the next turn."""
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
-import httpx
 import pytest
-import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.access import AccessRequest
 from actors.agents import AgentDefinition
 from actors.catalog import CatalogChanged, MemoryAgentService
-from actors.catalog.http_service import HttpAgentService
-from actors.connections import Connection, McpServer
+from actors.connections import Connection
 from actors.engine import Engine, open_engine, start_engine
 from actors.errors import EngineError, ErrorCode
-from actors.governor import RetryPolicy
 from actors.models import Gate, ScriptedModel, say
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from runtime import open_system
-from tests.actors.catalog.catalog_server import CatalogServer, open_catalog_server
 from tests.actors.catalog.changes import Changes
+from tests.actors.catalog.stage import CRITIC, FILES, KIND, ask
 
-CRITIC = AgentDefinition(agent_id="critic", system_prompt="Find the flaw.")
-KIND = AgentDefinition(agent_id="critic", system_prompt="Be kind.")
-FILES = McpServer(server_id="files", command="files", environment={"TOKEN": "t-secret"}, enabled=False)
 OFFLINE = Connection(connection_id="offline", provider="scripted")
-
-
-async def ask(engine: Engine, session_id: str, executor_id: str = "default") -> SessionStatus:
-    task_id = await engine.submit_turn(session_id, "hello", executor_id=executor_id)
-    return (await engine.wait_turn(session_id, task_id)).status
 
 
 async def refusal_of_turn(engine: Engine, session_id: str, executor_id: str = "default") -> EngineError:
@@ -176,6 +163,14 @@ async def test_a_catalog_that_cannot_be_used_is_told_when_the_engine_opens_and_l
         assert system.find("catalog") is None
 
 
+async def test_what_is_no_service_is_told() -> None:
+    with pytest.raises(EngineError) as caught:
+        async with open_engine(catalog={"critic": CRITIC}):  # pyright: ignore[reportArgumentType] - a caller's mistake
+            pass
+
+    assert "is it an AgentService?" in str(caught.value)
+
+
 async def test_a_change_is_said_once_until_nobody_wants_to_know() -> None:
     changes = Changes()
     async with open_engine() as engine:
@@ -262,132 +257,3 @@ async def test_a_catalog_that_fails_comes_back_with_what_it_had() -> None:
         assert await engine.get_agents() == (KIND,)
         assert await changes.reached(1) == 1
     assert Service.inits == 1
-
-
-# --- on a server ------------------------------------------------------------------------------------
-
-
-async def test_an_engine_works_with_a_catalog_on_a_server() -> None:
-    server = CatalogServer()
-    server.kept["agents"]["critic"] = {"agent_id": "critic", "system_prompt": "Find the flaw."}
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        status, said = server.answer(request.method, request.url.raw_path.decode(), request.content)
-        return httpx.Response(status, json=said)
-
-    model = ScriptedModel()
-    transport = httpx.MockTransport(respond)
-    async with httpx.AsyncClient(transport=transport, base_url="http://catalog") as client:
-        service = HttpAgentService(client)
-        async with open_engine(model_for=lambda _: model, catalog=service) as engine:
-            await engine.create_session(session_id="s")
-            await ask(engine, "s", "critic")
-            await engine.save_agent(KIND)
-            await ask(engine, "s", "critic")
-            await engine.save_mcp_server(FILES)
-            await engine.delete_agent("critic")
-
-    assert [request.system_prompt for request in model.requests] == ["Find the flaw.", "Be kind."]
-    read = [("GET", f"/api/{kind}", None) for kind in ("agents", "connections", "mcp-servers")]
-    changed = [request for request in server.requests if request[0] != "GET"]
-    assert server.requests[:3] == read
-    assert changed == [
-        ("POST", "/api/agents", {"agent_id": "critic", "system_prompt": "Be kind."}),
-        (
-            "POST",
-            "/api/mcp-servers",
-            {
-                "server_id": "files",
-                "command": "files",
-                "environment": {"TOKEN": "t-secret"},
-                "enabled": False,
-            },
-        ),
-        ("DELETE", "/api/agents/critic", None),
-    ]
-
-
-async def test_a_server_that_is_not_there_is_told_when_the_engine_opens() -> None:
-    def respond(_: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("no")
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(respond), base_url="http://c") as client:
-        with pytest.raises(EngineError) as caught:
-            async with open_engine(catalog=HttpAgentService(client)):
-                pass
-
-    assert caught.value.code is ErrorCode.NETWORK_ERROR
-
-
-async def test_what_another_engine_saves_is_heard_over_the_feed() -> None:
-    changes = Changes()
-    async with (
-        open_catalog_server() as server,
-        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as one,
-        httpx.AsyncClient(base_url=server.base_url, trust_env=False) as two,
-        open_engine(catalog=HttpAgentService(one)) as engine,
-    ):
-        await engine.on_catalog_change(changes)
-        await server.until_heard()
-
-        await HttpAgentService(two).save_agent(CRITIC)
-
-        assert await changes.reached(1) == 1
-        assert changes.said == [CatalogChanged(agents=("critic",))]
-        assert await engine.get_agents() == (CRITIC,)
-
-
-# --- secrets ----------------------------------------------------------------------------------------
-
-
-async def test_a_key_is_in_no_log_no_representation_no_event_no_error_and_no_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    secrets = ("sk-secret", "h-secret", "t-secret")
-    settings = EngineSettings(
-        store=str(tmp_path / "chats.db"),
-        catalog=str(tmp_path / "catalog.json"),
-        api_keys={"groq": "sk-secret"},
-        retry=RetryPolicy(max_attempts=1),
-    )
-    connection = Connection(
-        connection_id="work",
-        base_url="http://127.0.0.1:1/v1",
-        api_key="sk-secret",
-        headers={"x-key": "h-secret"},
-    )
-    changes = Changes()
-    shown: list[object] = [settings]
-    with caplog.at_level(logging.DEBUG):
-        async with open_engine(settings) as engine:
-            await engine.on_catalog_change(changes)
-            await engine.save_connection(connection)
-            await engine.save_mcp_server(FILES)
-            await changes.reached(2)
-            for broken in (
-                Connection(connection_id="w", base_url="nowhere", api_key="sk-secret"),
-                Connection(connection_id="w", base_url="http://h", api_key="sk-secret ä"),
-            ):
-                with pytest.raises(EngineError) as caught:
-                    await engine.save_connection(broken)
-                shown += [caught.value, caught.value.info]
-            await engine.create_session(session_id="s", model="work:m")
-            assert await ask(engine, "s") is SessionStatus.FAILED  # nobody listens there
-            shown += [
-                await engine.snapshot("s"),
-                await engine.get_connections(),
-                await engine.get_mcp_servers(),
-            ]
-            shown += [changes.said, await engine.debug_report()]
-
-    assert (await _contents(tmp_path)).find("x-key") > 0
-    for secret in secrets:
-        assert secret not in caplog.text
-        assert secret not in repr(shown)
-    assert "sk-secret" not in await _contents(tmp_path)
-    assert json.loads((tmp_path / "catalog.json").read_text())["connections"][0]["connection_id"] == "work"
-
-
-async def _contents(folder: Path) -> str:
-    files = [await trio.Path(path).read_bytes() for path in folder.iterdir() if path.is_file()]
-    return b"\n".join(files).decode(errors="replace")
