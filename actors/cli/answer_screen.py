@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from actors.cli.render_text import tool_call_line
+import msgspec
+
 from actors.cli.screen import Screen
 from actors.conversation import Part, TextPart, ThoughtPart
-from actors.events import TaskOutcome
 
 __all__ = ["AnswerScreen"]
 
 
+class _Lengths(msgspec.Struct):
+    """How much of an answer was shown."""
+
+    text: int = 0
+    thought: int = 0
+
+
 class AnswerScreen:
-    """The answers of one turn: text as it comes, thoughts dimmed, where there is a terminal to dim them."""
+    """The answers of one turn: text as it comes, thoughts dimmed, where there is a terminal to dim them.
+
+    Each has a message id; "" stands for the one that was shown last.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._text_length = 0
-        self._thought_length = 0
+        self._shown: dict[str, _Lengths] = {}
+        self._lengths = _Lengths()
         self._in_thought = False
         self._in_line = False
 
-    def add(self, parts: Iterable[Part]) -> None:
+    def add(self, parts: Iterable[Part], message_id: str = "") -> None:
+        """What comes next of an answer."""
+        self._turn_to(message_id)
         for part in parts:
             match part:
                 case TextPart(text):
@@ -34,40 +46,44 @@ class AnswerScreen:
 
     def ask(self, question: str) -> None:
         """Begin with the answer to the next question of one turn."""
-        self.end_line()
-        self._text_length = self._thought_length = 0
-        self._in_thought = False
+        self._begin(_Lengths())
         if self._screen.is_terminal:
             self._screen.write(f"> {question}\n", "dim")
 
-    def complete(self, text: str, thought: str) -> None:
-        """Show what of the whole answer has not been shown yet, and end the line."""
-        self._add_thought(thought[self._thought_length :])
-        self._add_text(text[self._text_length :])
-        self.end_line()
-
-    def finish(self, outcome: TaskOutcome) -> None:
-        """As `complete`, with the calls that the turn ended with."""
-        self.complete(outcome.answer, outcome.thought)
-        for call in outcome.tool_calls:
-            self._screen.write(f"{tool_call_line(call)}\n", "yellow")
+    def catch_up(self, text: str, thought: str, message_id: str = "") -> None:
+        """Show what was not shown yet of an answer that is known so far."""
+        self._turn_to(message_id)
+        self._add_thought(thought[self._lengths.thought :])
+        self._add_text(text[self._lengths.text :])
 
     def end_line(self) -> None:
         if self._in_line:
             self._screen.write("\n")
             self._in_line = False
 
+    def _turn_to(self, message_id: str) -> None:
+        if message_id and message_id not in self._shown:
+            self._begin(_Lengths())
+            self._shown[message_id] = self._lengths
+        elif message_id:
+            self._lengths = self._shown[message_id]
+
+    def _begin(self, lengths: _Lengths) -> None:
+        self.end_line()
+        self._lengths = lengths
+        self._in_thought = False
+
     def _add_text(self, text: str) -> None:
         if not text:
             return
-        self._text_length += len(text)
+        self._lengths.text += len(text)
         if self._in_thought:
             self.end_line()
             self._in_thought = False
         self._write(text)
 
     def _add_thought(self, thought: str) -> None:
-        self._thought_length += len(thought)
+        self._lengths.thought += len(thought)
         if not thought or not self._screen.is_terminal:
             return
         if not self._in_thought:

@@ -11,10 +11,18 @@ from typing import TypeAlias
 import msgspec
 import trio
 
-from actors.conversation import MessageState, Text, TextPart, ThoughtPart
 from actors.engine import Engine, EngineThread
 from actors.errors import EngineError
-from actors.events import AnswerStreamed, Lagged, MessageAdded, SessionStatusChanged, TaskOutcome
+from actors.events import (
+    AnswerStreamed,
+    Lagged,
+    MessageAdded,
+    ModelCallDelayed,
+    SessionStatusChanged,
+    TaskOutcome,
+    ToolCallsUpdated,
+    ToolOutput,
+)
 from actors.session.protocol import SessionSnapshot
 from actors.subscription import Subscription
 
@@ -23,7 +31,9 @@ __all__ = ["Begin", "LiveTurn", "Shown"]
 Begin: TypeAlias = Callable[[], Awaitable[str]]
 """Begins a turn, or finds one that has begun; its task id."""
 
-Shown: TypeAlias = AnswerStreamed | MessageAdded | SessionStatusChanged
+Shown: TypeAlias = (
+    AnswerStreamed | MessageAdded | ModelCallDelayed | SessionStatusChanged | ToolCallsUpdated | ToolOutput
+)
 """What of a turn is to be seen while it goes on."""
 
 
@@ -56,8 +66,9 @@ class LiveTurn:
     def follow(self, begin: Begin, show: Callable[[Shown], None]) -> TaskOutcome:
         """Begin the turn, show what happens as it does, and return its durable outcome.
 
-        Of a turn that runs already, what its answer has said so far is shown first. The last events may not
-        be shown, or many of them to a slow reader; the outcome has the whole last answer.
+        A turn that waits for a person has one, too; it is followed anew when they have decided. Of a turn
+        that runs already, what was said so far is shown first. The last events may not be shown, or many of
+        them to a slow reader; the outcome has the whole last answer.
 
         Raises:
             EngineError: the turn could not begin, or the session failed under it.
@@ -101,17 +112,13 @@ class LiveTurn:
         async for event in subscription:
             if isinstance(event, Lagged):
                 return
-            if isinstance(event.body, AnswerStreamed | MessageAdded | SessionStatusChanged):
+            if isinstance(event.body, Shown):
                 self._inbox.put(event.body)
 
 
 def _said_so_far(snapshot: SessionSnapshot | None, task_id: str) -> Iterator[Shown]:
     assert snapshot is not None, "a subscription without a cursor begins with a snapshot"
-    for message in snapshot.messages:
-        is_growing = message.task_id == task_id and message.state is MessageState.STREAMING
-        if is_growing and isinstance(message.content, Text):
-            parts = (ThoughtPart(message.content.thought), TextPart(message.content.text))
-            yield AnswerStreamed(parts, message.message_id)
+    return (MessageAdded(message) for message in snapshot.messages if message.task_id == task_id)
 
 
 async def _outcome_or_error(engine: Engine, session_id: str, task_id: str) -> TaskOutcome | EngineError:

@@ -53,6 +53,8 @@ class MessageDocument(msgspec.Struct, frozen=True, kw_only=True):
     tool_status: ToolStatus | None = None
     tool_approval: Approval | None = None
     attachments: tuple[Attachment, ...] | None = None
+    images: tuple[Image, ...] | None = None
+    references: tuple[FileReference, ...] | None = None
     file_name: str | None = None
     media_type: str | None = None
     data: bytes | None = None
@@ -83,9 +85,14 @@ class MessageDocument(msgspec.Struct, frozen=True, kw_only=True):
             created_at=message.created_at,
         )
         match message.content:
-            case Text(text, thought, attachments):
+            case Text(text, thought, attachments, images, references):
                 return msgspec.structs.replace(
-                    document, text=text, thought=thought, attachments=attachments or None
+                    document,
+                    text=text,
+                    thought=thought,
+                    attachments=attachments or None,
+                    images=images or None,
+                    references=references or None,
                 )
             case ToolCallRequest(calls):
                 return msgspec.structs.replace(document, tool_calls=calls)

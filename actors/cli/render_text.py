@@ -18,14 +18,23 @@ from actors.conversation import (
     ToolCall,
     ToolCallRequest,
     ToolResult,
+    ToolStatus,
 )
 from actors.endings import ending, missing_answer
 from actors.printable import one_line
 from actors.records import SessionRecord
 
-__all__ = ["show_message", "show_session", "tool_call_line"]
+__all__ = [
+    "image_line",
+    "reference_line",
+    "show_message",
+    "show_session",
+    "tool_call_line",
+    "tool_result_line",
+]
 
 _ARGUMENTS_SHOWN = 200
+_RESULT_SHOWN = 120
 
 
 def show_session(
@@ -63,24 +72,28 @@ def show_message(
 
 def _show_content(screen: Screen, content: Content) -> None:
     match content:
-        case Text(text, thought, attachments):
+        case Text(text, thought, attachments, images, references):
             if thought:
                 screen.write(_ended(thought), "dim")
             if text:
                 screen.write(_ended(text))
             for attachment in attachments:
                 screen.write(f"with the file {one_line(attachment.file_name)}\n", "yellow")
+            for image in images:
+                screen.write(f"with the {image_line(image)}\n", "yellow")
+            for reference in references:
+                screen.write(f"with {reference_line(reference)}\n", "yellow")
         case ToolCallRequest(calls):
             for call in calls:
                 screen.write(f"{tool_call_line(call)}\n", "yellow")
         case ToolResult(_, name, status, output):
             screen.write(f"{one_line(name)} {status}\n", "yellow")
             screen.write(_ended(output))
-        case Image(media_type=media_type, file_name=file_name, text=text):
-            screen.write(f"image {one_line(file_name or media_type)}\n", "yellow")
+        case Image(text=text):
+            screen.write(f"{image_line(content)}\n", "yellow")
             screen.write(_ended(text))
-        case FileReference(path=path, content=text):
-            screen.write(f"{one_line(path)}\n", "yellow")
+        case FileReference(content=text):
+            screen.write(f"{reference_line(content)}\n", "yellow")
             screen.write(_ended(text))
         case SystemControl(setting, before, after):
             screen.write(f"{one_line(setting)}: {one_line(before)!r} -> {one_line(after)!r}\n", "dim")
@@ -96,6 +109,37 @@ def tool_call_line(call: ToolCall) -> str:
     if len(arguments) > _ARGUMENTS_SHOWN:
         arguments = arguments[: _ARGUMENTS_SHOWN - 1] + "…"
     return f"calls {one_line(call.name)}({arguments})"
+
+
+def tool_result_line(name: str, status: ToolStatus, output: str) -> str:
+    """How a tool call ended, in one line: the first that its result has, and how many there are more."""
+    lines = output.strip().split("\n")
+    first = one_line(lines[0])
+    if len(first) > _RESULT_SHOWN:
+        first = first[: _RESULT_SHOWN - 1] + "…"
+    more = len(lines) - 1
+    rest = f" (and {more:,} line{'' if more == 1 else 's'} more)" if more else ""
+    return f"{one_line(name)} {status}{f': {first}' if first else ''}{rest}"
+
+
+def image_line(image: Image) -> str:
+    """An image in one line, without what it shows."""
+    named = f" {one_line(image.file_name)}" if image.file_name else ""
+    return f"image{named} ({one_line(image.media_type)}, {_size(len(image.data))})"
+
+
+def reference_line(reference: FileReference) -> str:
+    """A file that a message refers to in one line, without what it has."""
+    first, last = reference.first_line, reference.last_line
+    lines = "" if first is None else f":{first}" if last in (None, first) else f":{first}-{last}"
+    size = _size(len(reference.content.encode(errors="replace")))
+    return f"{one_line(reference.path)}{lines} ({size}, read at {_time(reference.read_at)})"
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    return f"{count / 1000:,.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:,.1f} MB"
 
 
 def _ended(text: str) -> str:

@@ -19,6 +19,7 @@ from actors.cli.arguments import (
     engine_settings,
     positive,
 )
+from actors.cli.call_options import add_call_options, call_settings
 from actors.cli.limits import require_open_files, tune_process
 from actors.cli.prompts import Prompts, demo_prompts, read_prompts
 from actors.cli.run_crew import RunCrew
@@ -32,6 +33,7 @@ from actors.cli.stored_session import reading_store
 from actors.cli.turn_log import TurnLog
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
+from actors.session.protocol import NewSession
 from actors.settings import EngineSettings
 from actors.upstream.process import open_upstream_process
 from actors.upstream.settings import UpstreamSettings
@@ -69,6 +71,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"turns that run at once (all sessions, at most {_MOST_AT_ONCE_BY_DEFAULT})",
     )
     add_model_options(parser, without=f"{_DEFAULT_MODEL} with --base-url or --demo")
+    add_call_options(parser)
     add_store_option(parser)
     parser.add_argument(
         "--output",
@@ -99,6 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     prompts = demo_prompts() if arguments.prompts is None else read_prompts(arguments.prompts)
     settings = engine_settings(arguments, store=arguments.store, default_model=_DEFAULT_MODEL)
     plan = _plan(arguments, prompts, settings.model)
+    new_session = NewSession(
+        model=plan.run.model, settings=call_settings(arguments, settings, plan.run.model)
+    )
     if arguments.output is not None:
         TurnLog.check(arguments.output)
     max_concurrent = min(arguments.max_concurrent or _MOST_AT_ONCE_BY_DEFAULT, len(plan.sessions))
@@ -111,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     tune_process()
     signals = RunSignals()
-    crew = trio.run(_run, arguments, plan, settings, signals)
+    crew = trio.run(_run, arguments, plan, new_session, settings, signals)
     if crew is None:
         sys.stderr.write("stopped before the first turn began\n")
         signals.ignore()
@@ -168,7 +174,11 @@ def _plan(arguments: argparse.Namespace, prompts: Prompts, model: str) -> RunPla
 
 
 async def _run(
-    arguments: argparse.Namespace, plan: RunPlan, settings: EngineSettings, signals: RunSignals
+    arguments: argparse.Namespace,
+    plan: RunPlan,
+    new_session: NewSession,
+    settings: EngineSettings,
+    signals: RunSignals,
 ) -> RunCrew | None:
     """Do the work; None if a signal came before it could begin."""
     worked = None
@@ -185,7 +195,7 @@ async def _run(
                 log = stack.enter_context(TurnLog(arguments.output, goes_on_with=goes_on))
             if not arguments.resume:
                 await engine.put_run(plan.run)
-            crew = RunCrew(engine, plan, log, RunNotices(logged=arguments.verbose > 0))
+            crew = RunCrew(engine, plan, new_session, log, RunNotices(logged=arguments.verbose > 0))
             await crew.work(settings.max_concurrent, signals.tell)
             worked = crew
     return worked

@@ -18,6 +18,7 @@ from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.events import TaskOutcome
 from actors.outcomes import stored_outcomes
 from actors.records import SessionStatus
+from actors.session.protocol import NewSession
 from actors.tree import ConversationTree
 
 __all__ = ["RunCrew"]
@@ -30,11 +31,20 @@ class RunCrew:
     turn that ended.
     """
 
-    def __init__(self, engine: Engine, plan: RunPlan, log: TurnLog | None, notices: RunNotices) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        plan: RunPlan,
+        new_session: NewSession,
+        log: TurnLog | None,
+        notices: RunNotices,
+    ) -> None:
+        """`new_session` is what sessions begin with."""
         self.tally = RunTally(sessions=len(plan.sessions), turns=plan.turns)
         self.output_is_whole = True
         self._engine = engine
         self._plan = plan
+        self._new_session = new_session
         self._log = log
         self._notices = notices
         self._busy: dict[str, None] = {}
@@ -149,7 +159,7 @@ class RunCrew:
     async def _run_turn(self, session: SessionPlan, turn_index: int) -> TaskOutcome:
         session_id = session.session_id
         if not session.exists and turn_index == 0:
-            await self._engine.create_session(session_id=session_id, model=self._plan.run.model)
+            await self._engine.create_session(self._new_session, session_id=session_id)
         if session.asked and turn_index == session.done:
             task_id = await self._engine.resume_turn(session_id)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 
 import msgspec
@@ -17,7 +17,7 @@ __all__ = ["BackgroundTurns", "Ended"]
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A turn in the background has come to its end; `error` is why, if it failed."""
+    """A turn in the background has come to its end, or waits for the user; `error` is why, if it failed."""
 
     session_id: str
     status: SessionStatus
@@ -45,8 +45,16 @@ class BackgroundTurns:
 
     def add(self, session_id: str, task_id: str) -> None:
         """Look after a turn that was begun."""
+        self._turns[task_id] = _Turn(session_id, task_id, self._wait(session_id, task_id))
+
+    def _wait(self, session_id: str, task_id: str) -> Future[TaskOutcome]:
         wait = functools.partial(self._thread.engine.wait_turn, session_id, task_id)
-        self._turns[task_id] = _Turn(session_id, task_id, self._helper.submit(self._thread.call, wait))
+        return self._helper.submit(self._thread.call, wait)
+
+    def forget(self, task_ids: Iterable[str]) -> None:
+        """There is nothing to show of these turns any more."""
+        for task_id in task_ids:
+            self._turns.pop(task_id, None)
 
     def forget_told(self, session_id: str) -> None:
         """Keep no turn of this session of which the user knows that it has ended."""
@@ -90,7 +98,10 @@ class BackgroundTurns:
         """
         is_stopped = False
         for turn in self._of(session_id):
-            if not turn.is_told:
+            waited = turn.outcome.done() and _ended(turn).status is SessionStatus.WAITING_CONFIRMATION
+            if waited:
+                turn.outcome = self._wait(turn.session_id, turn.task_id)
+            if waited or not turn.is_told:
                 turn.outcome.exception()
                 is_stopped = turn.is_told = _ended(turn).status is SessionStatus.ABORTED
         return is_stopped

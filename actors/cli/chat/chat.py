@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import ParamSpec, TypeVar, assert_never
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
 
-from actors.cli.answer_screen import AnswerScreen
+import trio
+
 from actors.cli.chat.background import BackgroundTurns
+from actors.cli.chat.confirming import Decision, ask_user
+from actors.cli.chat.enclosures import Enclosures
 from actors.cli.chat.line_reader import LineReader
 from actors.cli.chat.open_sessions import OpenSession, OpenSessions
 from actors.cli.chat.refused import Refused
+from actors.cli.chat.setup import Setup
+from actors.cli.chat.toolbox import Toolbox
+from actors.cli.chat.turn_view import TurnView
 from actors.cli.chat.voice import Voice
 from actors.cli.interrupts import Interrupts
-from actors.cli.live_turn import LiveTurn, Shown
-from actors.conversation import MessageState, Role, Text
+from actors.cli.live_turn import LiveTurn
+from actors.cli.render_text import reference_line
+from actors.conversation import FileReference, MessageState
 from actors.endings import ending
 from actors.engine import Engine, EngineThread
-from actors.events import AnswerStreamed, MessageAdded, SessionStatusChanged, TaskOutcome
+from actors.errors import EngineError, ErrorCode
+from actors.events import TaskOutcome
+from actors.printable import one_line
 from actors.records import SessionStatus
 from actors.session.protocol import SessionSnapshot
+from actors.workspace import process_file_references
 
 __all__ = ["BeginIn", "Chat"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_FILES_READ_AT_ONCE = 1
 
 BeginIn = Callable[[str], Awaitable[str]]
 """Begins a turn of the session with this id; the task id."""
@@ -45,7 +58,10 @@ class Chat:
         *,
         store: str,
         model: str,
+        toolbox: Toolbox,
+        setup: Setup,
     ) -> None:
+        """`setup` is how its new sessions answer, with what is in `toolbox`."""
         self.voice = voice
         self.reader = reader
         self.interrupts = interrupts
@@ -53,9 +69,13 @@ class Chat:
         self.background = BackgroundTurns(thread, helper)
         self.store = store
         self.model = model
+        self.toolbox = toolbox
+        self.setup = setup
+        self.enclosed = Enclosures()
+        self.is_over = False
         self._thread = thread
         self._helper = helper
-        self.is_over = False
+        self._reading = trio.CapacityLimiter(_FILES_READ_AT_ONCE)
         self._looked_at: str | None = None
 
     @property
@@ -88,12 +108,24 @@ class Chat:
         session = self.sessions.current
         if session.is_stored:
             return
-        self.ask(
-            self.engine.create_session, session_id=session.session_id, title=title, model=session.model
-        )
+        new = session.setup.new_session(title, session.model)
+        self.ask(self.engine.create_session, new, session_id=session.session_id)
         session.is_stored = True
         if title:
             session.name(title)
+
+    def change(self, setup: Setup) -> None:
+        """Have the current session answer so from now on.
+
+        Raises:
+            EngineError: `SESSION_BUSY`: a turn is unfinished.
+        """
+        session = self.sessions.current
+        if session.is_stored:
+            changes = setup.changes(session.setup)
+            if changes is not None:
+                self.ask(self.engine.update_session, session.session_id, changes)
+        session.setup = setup.over(session.setup)
 
     def look(self) -> None:
         """Nothing that comes in the current session is unread from now on."""
@@ -110,25 +142,90 @@ class Chat:
 
     # --- its turns ----------------------------------------------------------------------------------
 
+    def question(self, text: str) -> BeginIn:
+        """Asks this with what is enclosed, and with the files that it refers to, as they are now.
+
+        Of a file that cannot be read is said why, and the question goes without it.
+        """
+        references: tuple[FileReference, ...] = ()
+        if self.toolbox.workspace is not None:
+            read = self.ask(
+                process_file_references,
+                text,
+                self.toolbox.workspace,
+                now=datetime.now(UTC),
+                limiter=self._reading,
+                directory=self.sessions.current.setup.directory or "",
+            )
+            references = read.found
+            for reference in references:
+                self.voice.say(f"(with {reference_line(reference)})")
+            for problem in read.problems:
+                self.voice.say(f"(not sent: {one_line(problem)})", "red")
+        return functools.partial(
+            self.engine.submit_turn,
+            text=text,
+            images=self.enclosed.images,
+            attachments=self.enclosed.attachments,
+            references=references,
+        )
+
     def take_turn(self, begin: BeginIn, *, asks_again: bool = False) -> bool:
-        """Show the answer while it streams; whether it is complete.
+        """Show the answer while it streams, and ask the user what it waits for; whether it is complete.
 
         With `asks_again` the turn has several questions, which are shown with their answers.
         """
-        answer = AnswerScreen(self.voice.screen)
-        view = _TurnView(self.voice, answer, asks_again=asks_again)
-        turn = LiveTurn(self._thread, self._helper, self.session_id)
+        view = TurnView(self.voice, self.sessions.current.model, asks_again=asks_again)
+        all_understood = True
         try:
-            with self.interrupts.told_to(turn.ask_to_stop):
-                self.make_session()
-                self.look()
-                outcome = turn.follow(functools.partial(begin, self.session_id), view.show)
-                if asks_again:
-                    view.catch_up(self.snapshot(), outcome.task_id)
-            answer.finish(outcome)
+            outcome = self._follow(begin, view)
+            while outcome.status is SessionStatus.WAITING_CONFIRMATION:
+                view.end_line()
+                try:
+                    decisions = ask_user(outcome.pending_calls, self.voice, self.reader)
+                except KeyboardInterrupt:
+                    go_on = self._stopping(outcome.task_id)
+                else:
+                    all_understood &= all(decision.is_understood for decision in decisions)
+                    go_on = self._confirming(outcome.task_id, decisions)
+                view.resume()
+                outcome = self._follow(go_on, view)
+            if asks_again or self.sessions.current.has_tools:
+                view.catch_up(self.snapshot(), outcome.task_id)
+            view.finish(outcome)
         finally:
-            answer.end_line()
-        return self._tell_end(outcome)
+            view.end_line()
+        return self._tell_end(outcome) and all_understood
+
+    def _follow(self, begin: BeginIn, view: TurnView) -> TaskOutcome:
+        turn = LiveTurn(self._thread, self._helper, self.session_id)
+        with self.interrupts.told_to(turn.ask_to_stop):
+            self.make_session()
+            self.look()
+            return turn.follow(functools.partial(begin, self.session_id), view.show)
+
+    def _confirming(self, task_id: str, decisions: Sequence[Decision]) -> BeginIn:
+        async def begin(session_id: str) -> str:
+            for decision in decisions:
+                call = decision.call
+                try:
+                    await self.engine.confirm_tool_call(
+                        session_id, call.call.call_id, decision.outcome, digest=call.digest
+                    )
+                except EngineError as error:
+                    # Somebody else has decided, or has stopped the turn: what comes of it is shown.
+                    if error.code not in (ErrorCode.CONFLICT, ErrorCode.INVALID_ARGUMENT):
+                        raise
+            return task_id
+
+        return begin
+
+    def _stopping(self, task_id: str) -> BeginIn:
+        async def begin(session_id: str) -> str:
+            await self.engine.abort_turn(session_id, task_id)
+            return task_id
+
+        return begin
 
     def _tell_end(self, outcome: TaskOutcome) -> bool:
         if outcome.status is SessionStatus.FAILED and outcome.error is not None:
@@ -141,41 +238,3 @@ class Chat:
         if how:
             self.voice.say(f"({how})")
         return completed
-
-
-class _TurnView:
-    def __init__(self, voice: Voice, answer: AnswerScreen, *, asks_again: bool) -> None:
-        self._voice = voice
-        self._answer = answer
-        self._asks_again = asks_again
-        self._questions = 0
-
-    def show(self, shown: Shown) -> None:
-        match shown:
-            case AnswerStreamed(parts):
-                self._answer.add(parts)
-            case MessageAdded(message):
-                if self._asks_again and message.role is Role.USER and isinstance(message.content, Text):
-                    self._ask(message.content.text)
-            case SessionStatusChanged(status):
-                if status is SessionStatus.QUEUED:
-                    self._voice.say("(waiting for another answer to end; Ctrl-C gives up)")
-            case _:
-                assert_never(shown)
-
-    def catch_up(self, snapshot: SessionSnapshot, task_id: str) -> None:
-        """Show what of a task with several questions came too late to be shown as it happened."""
-        number = 0
-        for message in snapshot.messages:
-            if message.task_id != task_id or not isinstance(message.content, Text):
-                continue
-            if message.role is Role.USER:
-                number += 1
-                if number > self._questions:
-                    self._ask(message.content.text)
-            elif number == self._questions:
-                self._answer.complete(message.content.text, message.content.thought)
-
-    def _ask(self, question: str) -> None:
-        self._questions += 1
-        self._answer.ask(question)

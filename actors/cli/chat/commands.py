@@ -30,6 +30,7 @@ from actors.cli.chat.session_commands import (
     title,
     wait,
 )
+from actors.cli.chat.tool_commands import act, approve, cancel, drop, file, image, list_tools, plan
 
 __all__ = ["COMMANDS", "Command"]
 
@@ -92,6 +93,16 @@ COMMANDS = {
         Command("/bg", "TEXT", "ask, and do not wait for the answer", ask_in_background),
         Command("/wait", "", "show the answer that was not waited for", wait),
         Command("/stop", "[N]", "stop the answer in session N, or in this one", stop),
+        Command("/plan", "", "from now on the model may only look around, and is to make a plan", plan),
+        Command("/act", "", "from now on it may use all its tools", act),
+        Command("/tools", "", "its tools: where they are from, whether you are asked first", list_tools),
+        Command(
+            "/approve", "[MODE]", "default, auto, always_ask or deny: which calls you are asked", approve
+        ),
+        Command("/cancel", "[N]", "stop the tools that run in session N, or in this one", cancel),
+        Command("/image", "PATH", "send this image with the next question", image),
+        Command("/file", "PATH", "send this text file with the next question", file),
+        Command("/drop", "", "send neither", drop),
         Command("/export", "FILE", "write this session to a Markdown file", export),
         Command("/export!", "FILE", "also over a file that exists", export_over),
         Command(

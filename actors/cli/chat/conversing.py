@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 
 from actors.cli.chat.background import Ended
 from actors.cli.chat.chat import Chat
 from actors.cli.chat.commands import COMMANDS
+from actors.cli.chat.enclosures import Enclosures
 from actors.cli.chat.open_sessions import short_id
 from actors.cli.chat.refused import Refused
 from actors.cli.status import ExitStatus
@@ -72,7 +72,9 @@ def _obey(chat: Chat, line: str) -> bool:
         if not line.strip():
             return True
         chat.sessions.current.name_if_nameless(line)
-        return chat.take_turn(functools.partial(chat.engine.submit_turn, text=line))
+        is_complete = chat.take_turn(chat.question(line))
+        chat.enclosed = Enclosures()  # after a refusal it is there for the next try
+        return is_complete
     except Refused as refusal:
         chat.voice.say(one_line(str(refusal)))
     except EngineError as error:
@@ -92,28 +94,31 @@ def _obey_command(chat: Chat, name: str, argument: str) -> bool:
 
 
 def _tell_news(chat: Chat) -> bool:
-    """Say which turns have ended in the background, and in a terminal how all sessions stand.
+    """Say which turns have ended in the background or wait, and in a terminal how all sessions stand.
 
     False if one of these turns did not complete.
     """
     all_completed = True
     for ended in chat.background.news():
-        all_completed &= ended.status is SessionStatus.COMPLETED
+        all_completed &= ended.status in (SessionStatus.COMPLETED, SessionStatus.WAITING_CONFIRMATION)
         chat.voice.say(_notice(chat, ended))
     if chat.voice.is_interactive and (chat.background or len(chat.sessions) > 1):
         pool = chat.ask(chat.engine.pool_status)
         runtimes = chat.ask(chat.engine.runtimes)
-        if pool.running or pool.queued or any(runtime.unread_count for runtime in runtimes):
+        if pool.running or pool.queued or pool.waiting or any(runtime.unread_count for runtime in runtimes):
             chat.voice.say(f"[{status_line(pool, runtimes)}]")
     return all_completed
 
 
 def _notice(chat: Chat, ended: Ended) -> str:
+    number = chat.sessions.number_of(ended.session_id)
+    way = "/wait" if ended.session_id == chat.session_id else f"/go {number}"
     how = "finished"
+    if ended.status is SessionStatus.WAITING_CONFIRMATION:
+        asks = "/wait asks" if ended.session_id == chat.session_id else f"/go {number}, then /wait asks"
+        return f"Session {short_id(ended.session_id)} waits for your decision: {asks}"
     if ended.status is SessionStatus.FAILED:
         how = f"failed: {one_line(ended.error.message)}" if ended.error is not None else "failed"
     elif ended.status is SessionStatus.ABORTED:
         how = "stopped"
-    number = chat.sessions.number_of(ended.session_id)
-    way = "/wait" if ended.session_id == chat.session_id else f"/go {number}"
     return f"Session {short_id(ended.session_id)} {how}: {way} shows it"

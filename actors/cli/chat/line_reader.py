@@ -42,15 +42,32 @@ class LineReader:
         In a terminal `text` stands there already, to be changed, where the terminal can edit lines.
         """
         try:
+            return self.read_or_interrupt(prompt, text)
+        except KeyboardInterrupt:
+            return None
+
+    def read_or_interrupt(self, prompt: str, text: str = "") -> str | None:
+        """As `read`, for who tells the end of the input from Ctrl-C.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed.
+        """
+        try:
             with self._interrupts.raising():
                 if self._voice.is_interactive:
                     return _typed(prompt, printable(text))
                 line = sys.stdin.readline()
-        except (EOFError, KeyboardInterrupt):
-            if self._voice.is_interactive:
-                self._voice.screen.write("\n")
+        except EOFError:
+            self._end_line()
             return None
+        except KeyboardInterrupt:
+            self._end_line()
+            raise
         return line.removesuffix("\n") if line else None
+
+    def _end_line(self) -> None:
+        if self._voice.is_interactive:
+            self._voice.screen.write("\n")
 
 
 def _typed(prompt: str, text: str) -> str:

@@ -85,8 +85,16 @@ def _rewritten(chat: Chat, command: str, argument: str) -> tuple[str, str]:
 
 
 def delete(chat: Chat, argument: str) -> bool:
-    message = message_at(chat.snapshot().branch, argument)
+    snapshot = chat.snapshot()
+    message = message_at(snapshot.branch, argument)
     gone = chat.ask(chat.engine.delete_message, chat.session_id, message.message_id)
+    answered = {
+        one.task_id
+        for one in snapshot.messages
+        if one.role is Role.ASSISTANT and one.message_id not in gone
+    }
+    deleted = {one.task_id for one in snapshot.messages if one.message_id in gone and one.task_id}
+    chat.background.forget(task_id for task_id in deleted if task_id not in answered)
     chat.voice.say(f"deleted {len(gone)} message{'s' if len(gone) > 1 else ''}")
     return True
 

@@ -9,9 +9,10 @@ from typing import Self
 
 from actors.cli.arguments import positive
 from actors.cli.chat.refused import Refused
+from actors.cli.chat.setup import Setup
 from actors.conversation import Message, Text
 from actors.printable import one_line
-from actors.records import SessionRecord
+from actors.records import ChatMode, SessionRecord
 
 __all__ = ["OpenSession", "OpenSessions", "short_id"]
 
@@ -27,9 +28,12 @@ def short_id(session_id: str) -> str:
 class OpenSession:
     """A session that this chat has begun or gone to. `is_stored` is False until something is said in it."""
 
-    def __init__(self, session_id: str, model: str, *, is_stored: bool, label: str = "") -> None:
+    def __init__(
+        self, session_id: str, model: str, setup: Setup, *, is_stored: bool, label: str = ""
+    ) -> None:
         self.session_id = session_id
         self.model = model
+        self.setup = setup
         self.is_stored = is_stored
         self.label = ""
         self.name(label)
@@ -39,7 +43,12 @@ class OpenSession:
         """One that the store has, called by its title or its first question."""
         texts = (message.content.text for message in messages if isinstance(message.content, Text))
         label = record.title or next(texts, "")
-        return cls(record.session_id, record.model, is_stored=True, label=label)
+        return cls(record.session_id, record.model, Setup.of(record), is_stored=True, label=label)
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether its turns run tools."""
+        return self.setup.mode is ChatMode.AGENT
 
     def name_if_nameless(self, text: str) -> None:
         if not self.label:
@@ -88,7 +97,7 @@ class OpenSessions:
         self._sessions.append(session)
         self.current = session
 
-    def begin(self, model: str) -> None:
+    def begin(self, model: str, setup: Setup) -> None:
         """Another session with nothing in it, unless the current one is that already."""
         if self.current.is_stored:
-            self.open(OpenSession(str(uuid.uuid4()), model, is_stored=False))
+            self.open(OpenSession(str(uuid.uuid4()), model, setup, is_stored=False))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from actors.cli.chat.chat import Chat
+from actors.cli.chat.enclosures import Enclosures
 from actors.cli.chat.listings import session_lines
 from actors.cli.chat.message_commands import glance
 from actors.cli.chat.open_sessions import OpenSession, short_id
@@ -13,6 +14,7 @@ from actors.cli.chat.refused import Refused
 from actors.cli.stored_session import resolve_session
 from actors.errors import EngineError
 from actors.markdown import snapshot_markdown
+from actors.records import SessionStatus
 from actors.session.protocol import SessionChanges
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "stop",
     "title",
     "wait",
+    "waiting_task",
 ]
 
 _LONGEST_NUMBER = 3
@@ -33,7 +36,7 @@ _LONGEST_NUMBER = 3
 
 def new(chat: Chat, argument: str) -> bool:
     chat.look_away()
-    chat.sessions.begin(chat.model)
+    chat.sessions.begin(chat.model, chat.setup)
     if argument:
         chat.make_session(argument)
     chat.voice.say(f"session {chat.session_id} with {chat.sessions.current.model}")
@@ -79,9 +82,20 @@ def go(chat: Chat, argument: str) -> bool:
         chat.look()
         if not chat.voice.is_interactive:
             all_completed = _show(chat, chat.background.take(session.session_id, ended=True))
-    if chat.background.is_answering(session.session_id):
+    if waiting_task(chat) is not None:
+        chat.voice.say("a tool call waits for your decision: /wait asks, /stop stops the turn")
+    elif chat.background.is_answering(session.session_id):
         chat.voice.say("it is still answering: /wait shows the answer, /stop stops it")
     return all_completed
+
+
+def waiting_task(chat: Chat) -> str | None:
+    """The turn of the current session that waits for the user, if there is one."""
+    if not chat.sessions.current.is_stored:
+        return None
+    record = chat.snapshot().record
+    waits = record.status is SessionStatus.WAITING_CONFIRMATION and record.task is not None
+    return record.task.task_id if waits and record.task is not None else None
 
 
 def _stored(chat: Chat, reference: str) -> OpenSession:
@@ -101,7 +115,8 @@ def ask_in_background(chat: Chat, argument: str) -> bool:
     chat.make_session()
     chat.look()  # it stays known, so that what is unread is counted
     chat.look_away()
-    task_id = chat.ask(chat.engine.submit_turn, chat.session_id, argument)
+    task_id = chat.ask(chat.question(argument), chat.session_id)
+    chat.enclosed = Enclosures()
     if chat.voice.is_interactive:  # a script gets all its answers
         chat.background.forget_told(chat.session_id)
     chat.sessions.current.name_if_nameless(argument)
@@ -112,6 +127,9 @@ def ask_in_background(chat: Chat, argument: str) -> bool:
 
 def wait(chat: Chat, _: str) -> bool:
     task_ids = chat.background.take(chat.session_id)
+    waiting_id = waiting_task(chat)
+    if waiting_id is not None and waiting_id not in task_ids:
+        task_ids = (*task_ids, waiting_id)  # one of before, or of another program
     if not task_ids:
         chat.voice.say("nothing is being answered in this session")
     return _show(chat, task_ids)

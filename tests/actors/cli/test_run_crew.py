@@ -21,6 +21,7 @@ from actors.engine import Engine, open_engine
 from actors.models.base import Emit, ModelRequest
 from actors.models.scripted import Hang, Say, ScriptedModel
 from actors.records import SessionStatus
+from actors.session.protocol import NewSession
 from actors.stores import MemoryStore
 
 
@@ -58,7 +59,7 @@ def plan_of(*records: tuple[str, ...]) -> RunPlan:
 
 async def work(engine: Engine, plan: RunPlan, output: Path, signals: Signals | None = None) -> RunCrew:
     with TurnLog(output) as log:
-        crew = RunCrew(engine, plan, log, RunNotices(logged=True))
+        crew = RunCrew(engine, plan, NewSession(model=plan.run.model), log, RunNotices(logged=True))
         await crew.work(10, (signals or Signals()).tell)
     return crew
 
