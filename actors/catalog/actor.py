@@ -36,6 +36,8 @@ __all__ = ["BuildModels", "CatalogActor"]
 
 _log = get_logger("catalog")
 
+_READ_AGAIN_SECONDS = 10.0
+
 BuildModels: TypeAlias = Callable[[Mapping[str, Connection]], Awaitable[ProviderRegistry]]
 """Makes the models of these connections, and of what there is besides; raises `EngineError`."""
 
@@ -206,11 +208,7 @@ class CatalogActor(TrioActor):
             return await self._read()
         await self._service.init()
         catalog = await self._read_service()
-        for entry in (
-            *catalog.agents.values(),
-            *catalog.connections.values(),
-            *catalog.mcp_servers.values(),
-        ):
+        for entry in catalog.entries():
             check_entry(entry)
         return _Step(catalog, await self._build(catalog.connections), changes(Catalog(), catalog))
 
@@ -272,6 +270,8 @@ class CatalogActor(TrioActor):
             waiting, self._waiting = self._waiting, []
             for reply in waiting:
                 _refuse(reply, error)
+        elif error.retryable:  # nobody would tell of the same change again
+            self.timers.start(_ServiceChanged, _READ_AGAIN_SECONDS, _ServiceChanged())
 
     async def _listen(self) -> None:
         try:

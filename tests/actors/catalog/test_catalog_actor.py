@@ -29,6 +29,7 @@ from actors.connections import Connection, McpServer
 from actors.errors import EngineError, ErrorCode
 from actors.models import HttpPool, ProviderRegistry, ProviderSettings, build_provider_registry
 from runtime import ActorRef, open_system
+from tests.actors.catalog.changes import Changes
 
 AGENT = AgentDefinition(agent_id="a")
 LOCAL = Connection(connection_id="local", base_url="http://127.0.0.1:9/v1")
@@ -68,6 +69,10 @@ class Service(MemoryAgentService):
         await self._meanwhile(f"save {connection.connection_id}")
         await super().save_connection(connection)
 
+    async def change_behind_its_back(self, agent: AgentDefinition) -> None:
+        """As somebody else does it, whatever fails for us."""
+        await super().save_agent(agent)
+
     async def _meanwhile(self, what: str) -> None:
         self.calls.append(what)
         if self.gate is not None:
@@ -83,8 +88,12 @@ class Stage:
         self.service = service
         self.view = CatalogView()
         self.builds = 0
-        self.said: list[CatalogChanged] = []
+        self.changes = Changes()
         self.ref: ActorRef[CatalogActor]
+
+    @property
+    def said(self) -> list[object]:
+        return self.changes.said
 
     async def ask(self, message: msgspec.Struct) -> object:
         return await self.ref.ask(message, block=False)
@@ -106,7 +115,7 @@ async def open_stage(service: Service | None = None, *, fallback: str = "") -> A
             return await build_provider_registry(settings, http)
 
         stage.ref = system.spawn(CatalogActor, stage.service, stage.view, build=build)
-        system.spawn_named("listener", CatalogListener, stage.said.append)
+        system.spawn_named("listener", CatalogListener, stage.changes)
         stage.ref.tell(SubscribeCatalog("listener"))
         yield stage
 
@@ -182,7 +191,8 @@ async def test_what_others_change_is_read_and_said() -> None:
 
         assert stage.view.find_agent("a") == AGENT
         assert stage.view.find_model("local:m").name == "local:m"
-        assert {name for said in stage.said for name in (*said.agents, *said.connections)} == {"a", "local"}
+        of_a, of_local = CatalogChanged(agents=("a",)), CatalogChanged(connections=("local",))
+        assert stage.said in ([of_a, of_local], [CatalogChanged(agents=("a",), connections=("local",))])
 
 
 async def test_a_connection_that_cannot_be_used_is_refused_before_it_is_kept() -> None:
@@ -244,6 +254,22 @@ async def test_a_service_that_fails_changes_nothing_and_the_next_save_is_tried(
         stage.service.error = None
         await stage.ask(SaveAgent(AGENT))
 
+        assert stage.view.find_agent("a") == AGENT
+
+
+async def test_a_change_that_could_not_be_read_is_read_later(
+    autojump_clock: object,  # noqa: ARG001 - makes time jump
+) -> None:
+    async with open_stage() as stage:
+        await stage.ask(GetCatalog())
+        stage.service.error = EngineError(ErrorCode.NETWORK_ERROR, "no way")
+        await stage.service.change_behind_its_back(AGENT)
+        await wait_all_tasks_blocked()
+        assert stage.view.find_agent("a") is None
+
+        stage.service.error = None
+
+        assert await stage.changes.reached(1) == 1
         assert stage.view.find_agent("a") == AGENT
 
 
