@@ -7,8 +7,8 @@ For every wire, in turns and in the same run:
 - `read`: the same from the bytes of the stream on, as they come from a socket in reads of 4 kB.
 
 `text` is an answer of one-word deltas, as this file makes it; `recorded` are all recorded answers of the
-wire in a folder beside the checkout, where there is one. Times are microseconds of CPU per event, medians of
-ROUNDS; ratios are to `decode`.
+wire in a folder beside the checkout, where there is one. Times are microseconds of CPU per event, medians
+of ROUNDS; ratios are to `decode`.
 """
 
 from __future__ import annotations

@@ -184,7 +184,8 @@ class AnthropicMessagesParser:
             data = self._halves.mend(data)
         try:
             read = _event_decoder.decode(data)
-            return self._take(read, data, read.type or event)
+            # `message` is also what an event without a name is called.
+            return self._take(read, data, read.type or (event if event != "message" else ""))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
                 return []

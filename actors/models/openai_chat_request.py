@@ -28,6 +28,8 @@ __all__ = ["MaxTokensField", "encode_request"]
 MaxTokensField: TypeAlias = Literal["max_tokens", "max_completion_tokens"]
 """How a server calls the limit; OpenAI's reasoning models and Mistral each refuse the other name."""
 
+_LONGEST_KEY = 64
+
 
 class _Function(msgspec.Struct):
     name: str
@@ -105,8 +107,8 @@ def encode_request(
 ) -> bytes:
     """The JSON body; an assistant's empty text is left out.
 
-    With `return_thoughts`, thoughts of the model called `name` go back with the tool calls that they led to,
-    and no others.
+    With `return_thoughts`, thoughts of the model called `name` go back with the tool calls that they led
+    to, and no others.
     """
     messages = [_Message("system", request.system_prompt)] if request.system_prompt else []
     messages += _conversation(request.messages, name if return_thoughts else None)
@@ -117,7 +119,9 @@ def encode_request(
         stream_options=_StreamOptions() if ask_for_usage else None,
         tools=[_tool(tool) for tool in request.tools] or None,
         temperature=settings.temperature,
-        prompt_cache_key=(request.conversation_id or None) if cache_by_conversation else None,
+        prompt_cache_key=(request.conversation_id[:_LONGEST_KEY] or None)
+        if cache_by_conversation
+        else None,
     )
     if max_tokens_field == "max_tokens":
         body.max_tokens = settings.max_output_tokens

@@ -124,6 +124,16 @@ def test_a_stream_that_ends_too_early_is_a_network_error(events: tuple[str, ...]
     assert failure_of(*events).code is ErrorCode.NETWORK_ERROR
 
 
+def test_an_event_is_known_by_its_name_where_its_data_has_no_type() -> None:
+    parser = AnthropicMessagesParser()
+    data = '{"index": 0, "delta": {"type": "text_delta", "text": "x"}}'
+
+    assert parser.feed(data, "content_block_delta") == [TextPart("x")]
+    assert parser.feed("{}", "message") == []
+    with pytest.raises(EngineError, match="broken"):
+        parser.feed('{"error": {"message": "broken"}}', "message")
+
+
 # --- usage -------------------------------------------------------------------------------------------
 
 
