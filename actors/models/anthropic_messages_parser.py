@@ -314,7 +314,7 @@ class AnthropicMessagesParser:
             reasoning_tokens=int(details.thinking_tokens or 0),
             cache_write_tokens=int(written),
         )
-        if usage != (self._usage or Usage()):
+        if usage != self._usage:
             self._usage = usage
             parts.append(UsagePart(usage))
 

@@ -40,7 +40,8 @@ def stop(index: int = 0) -> str:
 
 
 def ending(reason: str | None = "end_turn", **usage: Any) -> str:
-    return json.dumps({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
+    event = {"type": "message_delta", "delta": {"stop_reason": reason}}
+    return json.dumps({**event, "usage": usage} if usage else event)
 
 
 def parse(*events: str) -> list[Part]:
