@@ -29,7 +29,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         tool_modes=st.dictionaries(
             st.sampled_from(sorted(GROUPS)), st.sampled_from(ApprovalMode), max_size=2
         ),
-        names=st.none() | st.lists(st.sampled_from(sorted(GROUPS)), min_size=3, unique=True),
+        names=st.none() | st.none() | st.lists(st.sampled_from(sorted(GROUPS)), min_size=3, unique=True),
     )
     def begin(
         self,
@@ -65,12 +65,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         calls=st.lists(
             st.tuples(
                 st.sampled_from((*sorted(GROUPS), "writes", "deletes", "unheard_of")),
-                st.sampled_from(("{}", "", '{"n": 1}', '{"n": 2}', '{"n": "x"}', "[", "null")),
+                st.sampled_from(("{}", "{}", "", '{"n": 1}', '{"n": 1}', '{"n": 2}', '{"n": "x"}', "[")),
             ),
             min_size=1,
             max_size=8,
         ),
-        new_turn=st.booleans(),
+        new_turn=st.sampled_from((False, False, True)),
     )
     def execute(self, calls: list[tuple[str, str]], new_turn: bool) -> None:
         self.batches += 1
@@ -214,6 +214,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             else:
                 break
         assert all(one.state in FINAL_CALLS for one in self.scheduler.calls), states(self.scheduler)
+        self.take_results()
 
     def running(self) -> list[str]:
         """What was begun, and is not over."""

@@ -258,6 +258,18 @@ def test_an_approved_call_that_was_changed_since_is_not_run(changed: ToolCall) -
     assert second.take_begun(second.calls) == ()
 
 
+def test_a_call_that_was_changed_takes_nobody_s_room() -> None:
+    policy = by_mode(ApprovalMode.AUTO, max_parallel=1)
+    (record, free) = scheduler_with(call("w", "writes"), call("v", "writes"), policy=policy).calls
+    scheduler = ToolScheduler(ToolRegistry(TOOLS))
+    changed = msgspec.structs.replace(record, call=call("w", "deletes"), state=CallState.SCHEDULED)
+    scheduler.restore((changed, free))
+
+    scheduler.go_on(policy, NOW)
+
+    assert states(scheduler) == {"w": CallState.ERROR, "v": CallState.EXECUTING}
+
+
 def test_digests_tell_name_and_arguments_apart() -> None:
     digests = {
         call_digest(call("1", name, arguments))
