@@ -85,7 +85,7 @@ async def test_a_session_in_which_everything_is_approved_asks_no_more_until_it_g
         await engine.update_session("s", SessionChanges(approval_mode=ApprovalMode.ALWAYS_ASK))
         assert (await engine.run_turn("s", "and now?")).status is WAITS
 
-    assert [call_id for _, call_id in box.runs] == ["c", "q", "r"]
+    assert sorted(box.runs) == [("s", "c"), ("s", "q"), ("s", "r")]
 
 
 async def test_what_waits_beside_it_is_let_go_with_an_outcome_that_says_so() -> None:
@@ -96,7 +96,7 @@ async def test_what_waits_beside_it_is_let_go_with_an_outcome_that_says_so() -> 
         await engine.confirm_tool_call("s", "2", ConfirmationOutcome.ALWAYS_TOOL)
         assert (await engine.wait_turn("s", waiting.task_id)).status is DONE
 
-    assert [call_id for _, call_id in box.runs] == ["1", "2"]
+    assert sorted(box.runs) == [("s", "1"), ("s", "2")]
     assert sent_results(model.requests[1]) == ["1", "2"]
 
 
@@ -213,7 +213,8 @@ async def test_plan_mode_offers_what_changes_nothing_says_so_and_refuses_the_res
     assert "quick" in names(act)
     assert plan.system_prompt.startswith("Be kind.\n\nYou are in plan mode.")
     assert act.system_prompt == "Be kind."
-    assert box.runs == [("s", "2"), ("s", "1"), ("s", "2")]
+    assert box.runs[0] == ("s", "2")
+    assert sorted(box.runs[1:]) == [("s", "1"), ("s", "2")]
     assert planned["1"].status is ToolStatus.FAILED
     assert "this is plan mode" in planned["1"].output
     assert changed.branch[-1].content == SystemControl("work_mode", "plan", "act")
