@@ -40,17 +40,19 @@ HAS_SLOT_OR_PLACE = (*HAS_SLOT, Phase.ADMITTING, Phase.QUEUED)
 CHANNELS = ("commit", "store", "registry", "notice", "call")
 rivals = st.sampled_from(RIVALS)
 work = st.lists(st.sampled_from(CHANNELS), min_size=1, max_size=10)
-work_modes = st.sampled_from((WorkMode.ACT, WorkMode.ACT, WorkMode.PLAN))
 tool_modes = st.dictionaries(
-    st.sampled_from(("free", "risky", "writes")), st.sampled_from(ApprovalMode), max_size=2
+    st.sampled_from(("free", "risky", "writes")),
+    st.sampled_from((*ApprovalMode, ApprovalMode.AUTO)),
+    max_size=1,
 )
 new_sessions = st.builds(
     NewSession,
     model=st.just("scripted:echo"),
-    mode=st.sampled_from((ChatMode.AGENT, ChatMode.AGENT, ChatMode.CHAT)),
-    approval_mode=st.sampled_from(ApprovalMode),
+    # What runs nothing comes by a change: most lives begin with tools that run.
+    mode=st.sampled_from((ChatMode.AGENT, ChatMode.AGENT, ChatMode.AGENT, ChatMode.CHAT)),
+    approval_mode=st.sampled_from((ApprovalMode.DEFAULT, ApprovalMode.AUTO, ApprovalMode.ALWAYS_ASK)),
     max_turns=st.integers(1, 3),
-    work_mode=work_modes,
+    work_mode=st.sampled_from((*(WorkMode.ACT,) * 7, WorkMode.PLAN)),
     max_parallel_calls=st.integers(1, 3),
     tool_modes=tool_modes,
 )
@@ -71,7 +73,7 @@ tool_calls = st.lists(
         st.sampled_from(
             ("free", "free", "risky", "risky", "reads", "writes", "writes", "deletes", "unknown")
         ),
-        st.sampled_from(("{}", "", '{"a": 1}', "[1]", '{"cut')),
+        st.sampled_from(("{}", "{}", "{}", "", '{"a": 1}', '{"a": 2}', "[1]", '{"cut')),
     ),
     min_size=1,
     max_size=4,
