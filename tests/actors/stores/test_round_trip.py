@@ -29,7 +29,11 @@ plain: dict[object, st.SearchStrategy[object]] = {
     bytes: st.binary(max_size=12),
     datetime: st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=zones),  # noqa: DTZ001
     NoneType: st.none(),
-    dict[str, str | int | float]: st.dictionaries(texts, texts | st.integers(0, 9), max_size=2),
+    Any: st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | texts,
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+        max_leaves=4,
+    ),
 }
 
 
@@ -41,6 +45,9 @@ def any_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.one_of(*(any_of(member) for member in get_args(kind)))
     if get_origin(kind) is tuple:
         return st.lists(any_of(get_args(kind)[0]), max_size=2).map(tuple)
+    if get_origin(kind) is dict:
+        keys, values = map(any_of, get_args(kind))
+        return st.dictionaries(keys, values, max_size=2)
     if issubclass(kind, Enum):
         return st.sampled_from(kind)
     return st.builds(kind, **{field.name: any_of(field.type) for field in msgspec.structs.fields(kind)})
