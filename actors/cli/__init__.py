@@ -17,7 +17,7 @@ from actors.printable import one_line
 
 __all__ = ["main"]
 
-_COMMANDS = ("run", "chat", "sessions", "show", "mcp", "upstream")
+_COMMANDS = ("run", "chat", "sessions", "show", "models", "mcp", "upstream")
 
 
 class _Parser(argparse.ArgumentParser):

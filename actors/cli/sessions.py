@@ -31,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "sessions",
         help="list the conversations of a store",
-        description="List the conversations of a store, the oldest first, also while a run writes to it.",
+        description="List the conversations of a store, the oldest first, also while a run writes to it. "
+        "ASKED counts the questions of all branches.",
     )
     add_store_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON array")
@@ -67,7 +68,7 @@ def _table(summaries: Sequence[SessionSummary], console: Console) -> str:
             title.truncate(max(_room(columns, console), _SHORTEST_TITLE), overflow="ellipsis")
     table = Table(box=SIMPLE_HEAD if console.is_terminal else None, show_edge=False, pad_edge=False)
     for heading in (*columns, "TITLE"):
-        table.add_column(heading, justify="right" if heading == "TURNS" else "left")
+        table.add_column(heading, justify="right" if heading == "ASKED" else "left")
     for row in zip(*columns.values(), titles, strict=True):
         table.add_row(*row)
     # Given a width, the table would cut ids to fit it.
@@ -83,7 +84,7 @@ def _columns(summaries: Sequence[SessionSummary]) -> dict[str, list[Text]]:
     return {
         "SESSION": [Text(summary.session_id) for summary in summaries],
         "STATUS": [Text(summary.status) for summary in summaries],
-        "TURNS": [Text(str(summary.turns)) for summary in summaries],
+        "ASKED": [Text(str(summary.turns)) for summary in summaries],
         "UPDATED": [Text(f"{summary.updated_at.astimezone():%Y-%m-%d %H:%M}") for summary in summaries],
         "MODEL": [Text(one_line(summary.model)) for summary in summaries],
         "TITLE": [Text(one_line(summary.title)) for summary in summaries],

@@ -50,13 +50,19 @@ class ToolLines:
 
     def update(self, message_id: str, records: Sequence[CallRecord]) -> None:
         """Where the calls that this message asks for stand now."""
-        calls = self._turn_to(message_id, [record.call for record in records])
+        self._turn_to(message_id, [record.call for record in records])
+        self.update_last(records)
+
+    def update_last(self, records: Sequence[CallRecord]) -> None:
+        """Where the calls of the last request stand now."""
         for record in records:
+            call = self._current.get(record.call.call_id)
+            if call is None:
+                continue
             if record.state in _STATUSES:
-                status = _STATUSES[record.state]
-                self._end(calls[record.call.call_id], status, record.output)
+                self._end(call, _STATUSES[record.state], record.output)
             elif record.state is CallState.EXECUTING:
-                self._begin(calls[record.call.call_id])
+                self._begin(call)
 
     def show_output(self, call_id: str, text: str) -> None:
         """A piece of what a running call shows; its first lines are said as they become whole."""
@@ -81,11 +87,10 @@ class ToolLines:
         """Whether this call of the last request was said to begin."""
         return call_id in self._current and self._current[call_id].has_begun
 
-    def _turn_to(self, message_id: str, calls: Sequence[ToolCall]) -> dict[str, _Call]:
+    def _turn_to(self, message_id: str, calls: Sequence[ToolCall]) -> None:
         if message_id not in self._requests:
             self._requests[message_id] = {call.call_id: _Call(call, _place(call, calls)) for call in calls}
         self._current = self._requests[message_id]
-        return self._current
 
     def _begin(self, call: _Call) -> None:
         if not call.has_begun:
@@ -95,6 +100,8 @@ class ToolLines:
     def _end(self, call: _Call, status: ToolStatus, output: str) -> None:
         if call.has_ended:
             return
+        if status is ToolStatus.CANCELLED:
+            call.has_begun = True  # one that never ran needs no beginning
         self._begin(call)
         call.has_ended = True
         if call.unended:
@@ -106,9 +113,9 @@ class ToolLines:
         call.lines += 1
         if call.lines <= _LINES_SHOWN:
             cut = line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"
-            self._say(f"  {cut}", "dim")
+            self._say(f"  {call.place}{cut}", "dim")
         elif call.lines == _LINES_SHOWN + 1:
-            self._say("  …", "dim")
+            self._say(f"  {call.place}…", "dim")
 
 
 def _place(call: ToolCall, calls: Sequence[ToolCall]) -> str:

@@ -27,7 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "upstream",
         help="run a simulated model endpoint",
-        description="Run a simulated model endpoint (OpenAI Chat Completions) on a loopback address.",
+        description="Run a simulated model endpoint (OpenAI Chat Completions) on a loopback address. "
+        'It says random words; a line `call NAME {"argument": 1}` of the last message has it ask for that tool.',
     )
     defaults = UpstreamSettings()
     parser.add_argument(

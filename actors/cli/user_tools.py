@@ -23,12 +23,11 @@ def load_tools(reference: str) -> tuple[Tool, ...]:
         EngineError: `INVALID_ARGUMENT`: it cannot be imported, or has no tools, or not this one.
     """
     module_name, _, name = reference.partition(":")
+    if module_name.endswith(".py"):
+        imported = module_name.removesuffix(".py").replace("/", ".").lstrip(".")
+        raise _refused(f"--tools {reference}: this is a file; name it as in an import: {imported}")
     if not all(part.isidentifier() for part in module_name.split(".")):
-        hint = ""
-        if module_name.endswith(".py"):
-            imported = module_name.removesuffix(".py").replace("/", ".").lstrip(".")
-            hint = f"; name it as in an import: {imported}"
-        raise _refused(f"--tools {reference}: {module_name!r} is no name of a module{hint}")
+        raise _refused(f"--tools {reference}: {module_name!r} is no name of a module")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from actors.upstream.asked_calls import AskedCall, asked_calls
 from actors.upstream.beat import DONE, LAST_CHUNK, Beat, chunk, event_chunk
 from actors.upstream.pace import Pace
 from actors.upstream.wire import ChatRequest
@@ -38,14 +39,15 @@ _CREATED = 1_700_000_000
 
 
 class Script(msgspec.Struct, frozen=True):
-    """One answer: its tokens, and what must agree with them."""
+    """One answer: its tokens, the tools that it asks for, and what must agree with them."""
 
     seed: int
     answer_id: str
     model: str
     tokens: tuple[str, ...]
     prompt_tokens: int
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
+    calls: tuple[AskedCall, ...] = ()
 
     @property
     def text(self) -> str:
@@ -61,7 +63,7 @@ class Script(msgspec.Struct, frozen=True):
         }
 
     def stream(self, pace: Pace, *, include_usage: bool) -> Iterator[Beat]:
-        """The answer as events: role, a token each, finish, usage if wanted, `[DONE]`.
+        """The answer as events: role, a token each, a tool call each, finish, usage if wanted, `[DONE]`.
 
         The role comes with the first token; what follows the finish comes with it.
         """
@@ -79,6 +81,10 @@ class Script(msgspec.Struct, frozen=True):
         for wait, token in zip(itertools.chain((0.0,), waits), self.tokens, strict=False):
             fragment = _FRAGMENTS[token]
             yield wait, 1, b"%x\r\n%b%b%b\r\n" % (frame_bytes + len(fragment), opening, fragment, closing)
+
+        for index, call in enumerate(self._tool_calls()):
+            delta = msgspec.json.encode({"tool_calls": [{"index": index, **call}]})
+            yield next(waits), 1, event_chunk(before + delta + after % b"null")
 
         yield next(waits), 1, event_chunk(before + b"{}" + after % msgspec.json.encode(self.finish_reason))
         if include_usage:
@@ -98,9 +104,21 @@ class Script(msgspec.Struct, frozen=True):
         )
         return head[:-1] + b',"choices":['
 
+    def _tool_calls(self) -> list[dict[str, object]]:
+        return [
+            {
+                "id": f"call_{self.answer_id[-12:]}_{index}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for index, call in enumerate(self.calls)
+        ]
+
     def body(self) -> bytes:
         """The answer as one JSON document."""
-        message = {"role": "assistant", "content": self.text, "refusal": None}
+        message: dict[str, object] = {"role": "assistant", "content": self.text, "refusal": None}
+        if self.calls:
+            message["tool_calls"] = self._tool_calls()
         return msgspec.json.encode(
             {
                 "id": self.answer_id,
@@ -123,20 +141,24 @@ class Script(msgspec.Struct, frozen=True):
 def write_script(request: ChatRequest, digest: bytes, tokens: tuple[int, int]) -> Script:
     """The answer to `request`, whose digest is `digest`; its length is drawn from the range `tokens`.
 
-    A token limit of the request cuts it short, and the rest would have been the same.
+    A token limit of the request cuts it short, and the rest would have been the same. Where the user has it
+    ask for tools, it says nothing else.
     """
     seed = int.from_bytes(digest, "big")
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     length = rng.randint(*tokens)
     limit = request.token_limit
-    written = (*itertools.islice(_speech(rng), length - 1), ".")
+    calls = asked_calls(request)
+    written = () if calls else (*itertools.islice(_speech(rng), length - 1), ".")
+    is_cut = limit is not None and limit < length
     return Script(
         seed=seed,
         answer_id=f"chatcmpl-{digest.hex()}",
         model=request.model,
         tokens=written[:limit],
         prompt_tokens=max(1, len(msgspec.json.encode(request.messages)) // 4),
-        finish_reason="length" if limit is not None and limit < length else "stop",
+        finish_reason="tool_calls" if calls else "length" if is_cut else "stop",
+        calls=calls,
     )
 
 

@@ -36,4 +36,4 @@ class Pace(msgspec.Struct, frozen=True):
 
     def total_seconds(self, tokens: int) -> float:
         """From the request to the last of `tokens` tokens, jitter apart."""
-        return self.ttft_seconds + (tokens - 1) * self.interval_seconds
+        return self.ttft_seconds + max(tokens - 1, 0) * self.interval_seconds

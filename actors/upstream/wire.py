@@ -28,6 +28,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_tokens: _Count | None = None
     max_completion_tokens: _Count | None = None
     n: _Count | None = None
+    tools: list[dict[str, object]] | None = None
 
     @property
     def token_limit(self) -> int | None:

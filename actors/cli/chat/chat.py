@@ -180,6 +180,7 @@ class Chat:
         try:
             outcome = self._follow(begin, view)
             while outcome.status is SessionStatus.WAITING_CONFIRMATION:
+                view.catch_up(self.snapshot(), outcome.task_id)
                 view.end_line()
                 try:
                     decisions = ask_user(outcome.pending_calls, self.voice, self.reader)

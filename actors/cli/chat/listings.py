@@ -12,6 +12,7 @@ from actors.conversation import Message, Text
 from actors.printable import one_line
 from actors.records import SessionRuntime
 from actors.session.protocol import SessionSnapshot
+from actors.tree import ConversationTree
 
 __all__ = ["branch_lines", "session_lines", "show_history"]
 
@@ -44,13 +45,21 @@ def branch_lines(snapshot: SessionSnapshot) -> Iterator[str]:
     """A line for each branch: its number, a mark at the visible one, where it goes apart from others."""
     for number, branch in enumerate(branches(snapshot), 1):
         mark = "*" if branch.is_visible else " "
-        yield f"{mark} {number}  {branch.messages} messages{_parting(branch)}"
+        yield f"{mark} {number}  {branch.messages} messages{_parting(snapshot.messages, branch)}"
 
 
-def _parting(branch: Branch) -> str:
-    if branch.first is None:
+def _parting(messages: Sequence[Message], branch: Branch) -> str:
+    """What tells the branch from others, also where they say the same, as answers may that were retried."""
+    if branch.first is None or branch.first_number is None:
         return ""
-    return f", from {branch.first_number} on: {_preview(branch.first)}"
+    way = ConversationTree(messages).branch(branch.leaf_id)
+    later = "".join(
+        f"; {number} is {place}"
+        for number, message in enumerate(way[branch.first_number :], branch.first_number + 1)
+        for place in _place(messages, message)
+    )
+    which = "".join(f" ({place})" for place in _place(messages, branch.first))
+    return f", from {branch.first_number}{which} on: {_preview(branch.first)}{later}"
 
 
 def _preview(message: Message) -> str:

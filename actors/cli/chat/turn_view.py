@@ -76,6 +76,9 @@ class TurnView:
         for message in snapshot.messages:
             if message.task_id == task_id:
                 self._add(message)
+        task = snapshot.record.task
+        if task is not None and task.task_id == task_id:
+            self._tools.update_last(task.calls)
 
     def finish(self, outcome: TaskOutcome) -> None:
         """Show what is left of the last answer, and the calls that it ended with."""

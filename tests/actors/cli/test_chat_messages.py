@@ -81,8 +81,8 @@ def test_retry_of_an_earlier_answer_leaves_what_followed_it_on_another_branch(st
 
     assert status == 0
     assert output.splitlines()[-2:] == [
-        "  1  4 messages, from 2 on: You said: one",
-        "* 2  2 messages, from 2 on: You said: one",
+        "  1  4 messages, from 2 (1 of 2) on: You said: one",
+        "* 2  2 messages, from 2 (2 of 2) on: You said: one",
     ]
 
 
@@ -94,9 +94,9 @@ def test_branches_are_told_apart_by_the_words_with_which_each_goes_its_own_way(s
     lines = [line for line in output.splitlines() if " messages" in line]
     assert lines == [
         "* 1  4 messages",
-        "  1  4 messages, from 1 on: one",
-        "  2  4 messages, from 1 on: one",
-        "* 3  2 messages, from 1 on: uno",
+        "  1  4 messages, from 1 (1 of 2) on: one; 3 is 1 of 2",
+        "  2  4 messages, from 1 (1 of 2) on: one; 3 is 2 of 2",
+        "* 3  2 messages, from 1 (2 of 2) on: uno",
     ]
 
 

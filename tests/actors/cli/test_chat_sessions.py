@@ -327,3 +327,19 @@ def test_ctrl_c_ends_a_script_that_waits_for_the_background(store: Path, model: 
 
         assert script.wait(LIMIT_SECONDS) == 130
     assert only_session_in(store).record.status == "aborted"
+
+
+def test_a_question_of_the_background_that_was_deleted_has_no_answer_to_show(store: Path) -> None:
+    with terminal("chat", "--store", store) as screen:
+        screen.wait_for(PROMPT)
+        screen.type("/bg one\r")
+        press_enter_until(screen, "finished: /wait shows it")
+        screen.type("/delete 1\r")
+        screen.wait_for("deleted 2 messages")
+        screen.wait_for(PROMPT)
+        screen.type("/wait\r")
+        screen.wait_for("nothing is being answered in this session")
+        screen.wait_for(PROMPT)
+        screen.type(CTRL_D)
+        assert screen.wait_for_end() == 0
+        assert "INVALID_ARGUMENT" not in screen.seen

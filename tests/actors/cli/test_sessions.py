@@ -80,7 +80,7 @@ def test_a_pipe_gets_one_whole_line_per_session(filled: Path) -> None:
 
     heading, *lines = greenroom("sessions", "--store", filled).stdout.decode().splitlines()
 
-    assert heading.split() == ["SESSION", "STATUS", "TURNS", "UPDATED", "MODEL", "TITLE"]
+    assert heading.split() == ["SESSION", "STATUS", "ASKED", "UPDATED", "MODEL", "TITLE"]
     assert [line.split()[0] for line in lines] == ids
     assert lines[0].endswith(TITLE)
     assert lines[1].endswith("[bold]Reds[/bold][31m")
