@@ -196,13 +196,23 @@ class SessionCommands(Asker):
         session_id: str,
         text: str,
         *,
+        attachments: Sequence[Attachment] = (),
+        images: Sequence[Image] = (),
+        references: Sequence[FileReference] = (),
         priority: int = 0,
         executor_id: str = DEFAULT_EXECUTOR,
         principal: str = LOCAL,
     ) -> TaskOutcome:
         """`submit_turn`, then `wait_turn`. A failed or aborted turn is an outcome, not an exception."""
         task_id = await self.submit_turn(
-            session_id, text, priority=priority, executor_id=executor_id, principal=principal
+            session_id,
+            text,
+            attachments=attachments,
+            images=images,
+            references=references,
+            priority=priority,
+            executor_id=executor_id,
+            principal=principal,
         )
         return await self.wait_turn(session_id, task_id, principal=principal)
 
