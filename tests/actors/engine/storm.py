@@ -33,8 +33,8 @@ from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.models.base import ModelRequest
 from actors.models.scripted import Delay, Fail, Say, Script, ScriptedModel
-from actors.records import ChatMode, ConfirmationOutcome, SessionStatus
-from actors.session.protocol import NewSession, OnBusy
+from actors.records import ChatMode, ConfirmationOutcome, SessionStatus, WorkMode
+from actors.session.protocol import NewSession, OnBusy, SessionChanges
 from actors.settings import EngineSettings
 from actors.stores import MemoryStore
 from actors.tools import Tool, ToolContext
@@ -49,6 +49,7 @@ COMMANDS_EACH = 25
 SLOTS = 2
 PLACES = 2
 LOADED = 2
+PARALLEL = 2
 EXPECTED = frozenset(
     {
         ErrorCode.ABORTED,
@@ -79,6 +80,7 @@ class StormReport(msgspec.Struct, frozen=True):
     aborted: int
     tools_run: int
     confirmations: int
+    calls_stopped: int
     evictions: int
     events: int
 
@@ -95,11 +97,29 @@ class Storm:
         self.tools = [
             Tool(name="free", description="", function=self.use),
             Tool(name="asked", description="", function=self.use, needs_confirmation=True),
+            Tool(name="reads", description="", function=self.use, read_only=True),
+            Tool(name="one", description="", function=self.use_alone, group="pair"),
+            Tool(
+                name="other",
+                description="",
+                function=self.use_alone,
+                group="pair",
+                needs_confirmation=True,
+            ),
         ]
+        self.broken: list[str] = []
+        """Promises that were not kept, as models and tools saw it: what these raise is but a failed turn."""
+        self._at_work: Counter[str] = Counter()
+        self._of_the_pair: Counter[str] = Counter()
         self._questions = 0
 
     def answer(self, request: ModelRequest) -> Script:
-        _check_sendable(request.messages)
+        try:
+            _check_sendable(request.messages)
+        except AssertionError as error:
+            self.broken.append(str(error))
+        if "plan mode" in request.system_prompt and [tool.name for tool in request.tools] != ["reads"]:
+            self.broken.append(f"plan mode offers {request.tools}")
         pause = Delay(self.dice.choice([0.0, 0.01, 0.3]))
         match self.dice.randrange(8):
             case 0:
@@ -110,10 +130,10 @@ class Storm:
                     ToolCallPart(
                         index,
                         f"{self.model.calls}.{index}",
-                        self.dice.choice(["free", "asked", "unheard-of"]),
+                        self.dice.choice([*(tool.name for tool in self.tools), "unheard-of"]),
                         "{}",
                     )
-                    for index in range(self.dice.randrange(1, 3))
+                    for index in range(self.dice.randrange(1, 5))
                 )
                 return (
                     Say((TextPart("one moment"),)),
@@ -129,9 +149,24 @@ class Storm:
 
     async def use(self, _: Mapping[str, object], context: ToolContext) -> str:
         self.seen["tools_run"] += 1
-        context.show("working")
-        await trio.sleep(self.dice.choice([0.0, 0.02, 0.2]))
+        self._at_work[context.session_id] += 1
+        try:
+            if self._at_work[context.session_id] > PARALLEL:
+                self.broken.append("more calls at a time than the session allows")
+            context.show("working")
+            await trio.sleep(self.dice.choice([0.0, 0.02, 0.2]))
+        finally:
+            self._at_work[context.session_id] -= 1
         return "done"
+
+    async def use_alone(self, arguments: Mapping[str, object], context: ToolContext) -> str:
+        self._of_the_pair[context.session_id] += 1
+        try:
+            if self._of_the_pair[context.session_id] > 1:
+                self.broken.append("two of a group at a time")
+            return await self.use(arguments, context)
+        finally:
+            self._of_the_pair[context.session_id] -= 1
 
     def question(self) -> str:
         self._questions += 1
@@ -178,7 +213,8 @@ async def _storm(seed: int) -> StormReport:
         trio.open_nursery() as following,
     ):
         for session_id in session_ids:
-            await engine.create_session(NewSession(mode=ChatMode.AGENT), session_id=session_id)
+            new = NewSession(mode=ChatMode.AGENT, max_parallel_calls=PARALLEL)
+            await engine.create_session(new, session_id=session_id)
         followers = {
             session_id: Follower(storm.dice, engine, session_id)
             for session_id in session_ids[: SESSIONS // 2]
@@ -203,6 +239,7 @@ async def _storm(seed: int) -> StormReport:
         aborted=storm.seen["aborted"],
         tools_run=storm.seen["tools_run"],
         confirmations=storm.seen["confirmations"],
+        calls_stopped=storm.seen["calls_stopped"],
         evictions=evictions,
         events=sum(follower.events for follower in followers.values()),
     )
@@ -218,7 +255,7 @@ async def _rage(storm: Storm, engine: Engine, session_ids: list[str]) -> None:
 
 async def _strike(storm: Storm, engine: Engine, session_id: str) -> None:
     dice = storm.dice
-    match dice.randrange(14):
+    match dice.randrange(17):
         case 0 | 1 | 2 | 3:
             await _submit(storm, engine, session_id)
         case 4:
@@ -239,6 +276,11 @@ async def _strike(storm: Storm, engine: Engine, session_id: str) -> None:
             await storm.ask(engine.unregister_session(session_id, force=not keep, keep_in_background=keep))
         case 12:
             await storm.ask(engine.clean_up_idle(0.0))
+        case 13 | 14:
+            await _stop_calls(storm, engine, session_id)
+        case 15:
+            changes = SessionChanges(work_mode=dice.choice([WorkMode.PLAN, WorkMode.ACT, WorkMode.ACT]))
+            await storm.ask(engine.update_session(session_id, changes))
         case _:
             status = await engine.pool_status()
             assert status.running <= SLOTS
@@ -265,6 +307,14 @@ async def _confirm(storm: Storm, engine: Engine, session_id: str) -> None:
             storm.seen["confirmations"] += 1
 
 
+async def _stop_calls(storm: Storm, engine: Engine, session_id: str) -> None:
+    task = (await engine.snapshot(session_id)).record.task
+    calls = [] if task is None else [call.call.call_id for call in task.calls]
+    chosen = None if storm.dice.random() < 0.3 else storm.dice.sample(calls, min(1, len(calls)))
+    stopped = await engine.cancel_tool_calls(session_id, chosen)
+    storm.seen["calls_stopped"] += len(stopped)
+
+
 async def _change_a_message(storm: Storm, engine: Engine, session_id: str) -> None:
     messages = (await engine.snapshot(session_id)).messages
     if not messages:
@@ -288,6 +338,7 @@ async def _let_it_calm_down(engine: Engine, session_ids: list[str]) -> None:
 
 
 async def _check_at_rest(storm: Storm, engine: Engine) -> None:
+    assert not storm.broken, storm.broken
     status = await engine.pool_status()
     assert (status.running, status.queued, status.waiting) == (0, 0, 0), status
     assert (status.available, status.queue_available) == (SLOTS, PLACES), status

@@ -10,11 +10,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors.conversation import FinishPart, FinishReason, TextPart
 from actors.engine import Engine, open_engine
+from actors.events import TaskFinished, ToolOutput
 from actors.models.base import Emit, ModelRequest
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.tools import Tool, ToolContext
-from tests.actors.engine.tool_stage import AGENT, call, open_box, wants
+from tests.actors.engine.tool_stage import AGENT, Toolbox, call, open_box, wants
+from tests.actors.session.stage import bodies_until
 
 ONE_SLOT = EngineSettings(max_concurrent=1, max_queue_size=5)
 
@@ -150,6 +152,54 @@ async def test_a_tool_that_was_stopped_alone_holds_the_slot_when_its_turn_is_ove
         assert (await engine.wait_turn("b", behind)).status is SessionStatus.COMPLETED
         assert slow.when("cleaned up") <= autojump_clock.current_time()
         assert model.calls == 3
+
+
+async def test_a_stopped_tool_is_waited_for_though_its_call_id_was_used_again(
+    autojump_clock: MockClock,
+) -> None:
+    slow = SlowToStop(1.5)
+    sessions = {"a": AGENT, "b": AGENT}
+    scripts = [wants(call("1", "hold")), wants(call("1", "quick"))]
+    tools = [slow.tool, *Toolbox().tools]
+    async with open_box(scripts, sessions=sessions, settings=ONE_SLOT, tools=tools) as (engine, _):
+        task_id = await engine.submit_turn("a", "go")
+        behind = await engine.submit_turn("b", "next")
+        await wait_all_tasks_blocked()
+
+        await engine.cancel_tool_calls("a")
+        assert (await engine.wait_turn("a", task_id)).answer == "over"
+        assert (await engine.wait_turn("b", behind)).status is SessionStatus.COMPLETED
+        assert slow.when("cleaned up") <= autojump_clock.current_time()
+
+
+async def test_what_a_stopped_call_still_shows_is_not_taken_for_that_of_the_next_one() -> None:
+    box = Toolbox()
+
+    async def show_late(_: Mapping[str, object], context: ToolContext) -> str:
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await box.gate.pass_through()
+            context.show("late")
+        return ""
+
+    late = Tool(name="late", description="", function=show_late)
+    scripts = [wants(call("1", "late")), wants(call("1", "held"))]
+    async with (
+        open_box(scripts, tools=[late, *box.tools]) as (engine, _),
+        engine.events("s") as subscription,
+    ):
+        task_id = await engine.submit_turn("s", "go")
+        await wait_all_tasks_blocked()
+        await engine.cancel_tool_calls("s")
+        await wait_all_tasks_blocked()
+        assert box.runs == [("s", "1")], "the second one is under way"
+        box.gate.open()
+        await engine.wait_turn("s", task_id)
+        bodies = await bodies_until(subscription, TaskFinished)
+
+    assert not [body for body in bodies if isinstance(body, ToolOutput)]
 
 
 async def test_a_tool_that_ignores_its_end_is_left_alone_counted_and_its_result_dropped(
