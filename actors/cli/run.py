@@ -124,7 +124,11 @@ def run(arguments: argparse.Namespace) -> int:
         return signals.status
     # The engine is closed now, and what the table says is on disk.
     summary = crew.tally.summary(
-        run_id=plan.run.run_id, model=plan.run.model, store=arguments.store, events=crew.events()
+        run_id=plan.run.run_id,
+        model=plan.run.model,
+        store=arguments.store,
+        events=crew.events(),
+        calls=crew.calls(),
     )
     all_well = summary.completed + summary.completed_before == summary.turns and crew.output_is_whole
     try:

@@ -12,6 +12,7 @@ from actors.cli.run_notices import RunNotices
 from actors.cli.run_plan import RunPlan, SessionPlan
 from actors.cli.run_progress import show_progress
 from actors.cli.run_summary import RunTally
+from actors.cli.run_watch import watch_connections
 from actors.cli.turn_log import TurnLog, TurnRecord
 from actors.engine import Engine
 from actors.errors import EngineError, ErrorCode, ErrorInfo
@@ -55,6 +56,10 @@ class RunCrew:
         traffic = self._engine.traffic()
         return traffic.events if traffic.calls else self.tally.parts
 
+    def calls(self) -> int:
+        """Model calls so far, those that were made again counted as well."""
+        return self._engine.traffic().calls or self.tally.asked
+
     async def work(self, workers: int, on_signal: Callable[[Callable[[], object] | None], None]) -> None:
         """Return when every turn has ended, or when a signal has stopped those that ran.
 
@@ -72,6 +77,7 @@ class RunCrew:
 
             on_signal(stop)
             nursery.start_soon(show_progress, self.tally, self.events, self._notices)
+            nursery.start_soon(watch_connections, self._engine.connection_status, self._notices.warn)
             todo = iter(await self._remaining())
             async with trio.open_nursery() as sessions:
                 for _ in range(workers):

@@ -44,9 +44,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     `turns` counts what the prompts ask for; `completed`, `failed` and `aborted` how turns ended now;
     `completed_before` those that an earlier run had completed; `not_started` the rest: those of a session
-    behind a turn that failed, and those that a signal forestalled. `events` are those that the endpoint
-    streamed, `time_to_first_part` and `turn_seconds` are in seconds. `errors` counts failed turns by code,
-    `retryable_errors` those of them that are worth asking again.
+    behind a turn that failed, and those that a signal forestalled. `model_calls` counts attempts, also
+    those that were made again; `events` are those that the endpoint streamed. `time_to_first_part` and
+    `turn_seconds` are in seconds. `errors` counts failed turns by code, `retryable_errors` those of them
+    that are worth asking again.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     aborted: int
     completed_before: int
     not_started: int
+    model_calls: int
     events: int
     wall_seconds: float
     cpu_seconds: float
@@ -80,6 +82,7 @@ class RunTally:
         self.completed_before = 0
         self.running = 0
         self.parts = 0
+        self.asked = 0
         self.errors: Counter[str] = Counter()
         self.causes: Counter[tuple[str, str]] = Counter()
         self.first_errors: dict[tuple[str, str], ErrorInfo] = {}
@@ -100,6 +103,7 @@ class RunTally:
     def add(self, outcome: TaskOutcome) -> None:
         self.by_status[outcome.status] += 1
         self.parts += outcome.parts
+        self.asked += outcome.duration_seconds is not None
         if outcome.time_to_first_part_seconds is not None:
             self._first_parts.append(outcome.time_to_first_part_seconds)
         if outcome.status is SessionStatus.COMPLETED and outcome.duration_seconds is not None:
@@ -117,7 +121,7 @@ class RunTally:
         self.first_errors.setdefault(cause, error)
         self.retryable_errors += error.retryable
 
-    def summary(self, *, run_id: str, model: str, store: str, events: int) -> RunSummary:
+    def summary(self, *, run_id: str, model: str, store: str, events: int, calls: int) -> RunSummary:
         wall = self.wall_seconds
         return RunSummary(
             run_id=run_id,
@@ -130,6 +134,7 @@ class RunTally:
             aborted=self.by_status[SessionStatus.ABORTED],
             completed_before=self.completed_before,
             not_started=self.turns - self.ended,
+            model_calls=calls,
             events=events,
             wall_seconds=round(wall, 3),
             cpu_seconds=round(time.process_time() - self._started_cpu, 3),
@@ -159,6 +164,7 @@ def summary_text(summary: RunSummary, tally: RunTally) -> str:
         ("not started", summary.not_started),
     ):
         table.add_row(label, f"[red]{count:,}[/red]" if count else "0")
+    table.add_row("model calls", f"{summary.model_calls:,}")
     table.add_row("events streamed", f"{summary.events:,}")
     table.add_row("events per second", f"{summary.events_per_second:,.0f}")
     table.add_row("time to first part, p50 / p99", _shown(summary.time_to_first_part))

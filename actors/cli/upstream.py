@@ -28,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "upstream",
         help="run a simulated model endpoint",
         description="Run a simulated model endpoint (OpenAI Chat Completions) on a loopback address. "
-        'It says random words; a line `call NAME {"argument": 1}` of the last message has it ask for that tool.',
+        'It says random words; the line `call NAME {"a": 1}` in a message has it ask for that tool.',
     )
     defaults = UpstreamSettings()
     parser.add_argument(

@@ -22,7 +22,7 @@ def text_of(*outcomes: TaskOutcome) -> str:
     tally = RunTally(sessions=len(outcomes), turns=len(outcomes))
     for outcome in outcomes:
         tally.add(outcome)
-    return summary_text(tally.summary(run_id="r", model="m", store="s.db", events=0), tally)
+    return summary_text(tally.summary(run_id="r", model="m", store="s.db", events=0, calls=0), tally)
 
 
 def test_causes_of_one_code_are_counted_apart() -> None:
