@@ -57,6 +57,8 @@ def ended(state: SessionState, message: ToolEnded, now: Now) -> list[Effect]:
     policy = state.tool_policy(turn)
     if not state.scheduler.ended(message.call_id, message.status, message.output, policy, now):
         return []
+    if _is_storing(state, turn):
+        return []  # it is in the next write, with those that end meanwhile: each write holds all calls
     return _go_on(state, turn, (), now)
 
 
@@ -254,9 +256,18 @@ def _go_on(
             effects += _wait_for_person(state, turn, now)
         if turn.phase is Phase.TOOLS:
             effects += _ask_again(state, turn, now) if over else _run_begun(state, turn, calls)
+            if not over and not _is_storing(state, turn) and state.scheduler.calls != calls:
+                effects += _go_on(state, turn, (), now)
         return effects
 
-    return state.write(*map(PutMessage, (*answered, *results)), put, immediate=True, then=stored)
+    effects = state.write(*map(PutMessage, (*answered, *results)), put, immediate=True, then=stored)
+    turn.calls_revision = state.revision
+    return effects
+
+
+def _is_storing(state: SessionState, turn: Turn) -> bool:
+    """Whether the tool calls, as they stood a moment ago, are on their way to the store."""
+    return turn.calls_revision > state.saved_revision
 
 
 def _run_begun(state: SessionState, turn: Turn, durable: tuple[CallRecord, ...]) -> list[Effect]:

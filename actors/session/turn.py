@@ -67,13 +67,14 @@ class Turn:
     `leaf_id` is the last message of the turn in the tree. `answer` is the growing answer's message as it
     was put into the tree, without text, once there is one; the text is in `builder`. `admitters` are the
     requests that get the task id; empty when they have it. `has_stopped_calls`: single tool calls were told
-    to stop, and may not have ended.
+    to stop, and may not have ended. `calls_revision` is the last write of the tool calls while some run.
     """
 
     __slots__ = (
         "admitters",
         "answer",
         "builder",
+        "calls_revision",
         "executor",
         "first_part_seconds",
         "granted",
@@ -126,6 +127,7 @@ class Turn:
         self.number = 0
         self.granted = False
         self.has_stopped_calls = False
+        self.calls_revision = 0
         self.leaf_id = question.message_id
         self.model_calls = 0
         self.request_message_id = ""

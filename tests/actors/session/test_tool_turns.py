@@ -15,6 +15,11 @@ from tests.actors.session.world import World
 UNKNOWN = ToolCallPart(2, "call_unknown", "unknown", "{}")
 
 
+def many(count: int) -> list[ToolCallPart]:
+    """Different calls, `call 0` and on; ten of them run beside each other."""
+    return [ToolCallPart(index, f"call {index}", "free", f'{{"n": {index}}}') for index in range(count)]
+
+
 def confirm(world: World, call_id: str, *, outcome: ConfirmationOutcome) -> object:
     request = world.ask(ConfirmToolCall(call_id=call_id, outcome=outcome))
     arrive(world)
@@ -60,6 +65,34 @@ def test_a_batch_goes_on_when_all_calls_are_over_with_results_in_the_order_of_th
         "call_unknown",
     ]
     assert results(world)["call_unknown"] is ToolStatus.FAILED
+
+
+def test_calls_that_end_while_the_store_is_at_work_are_one_write() -> None:
+    world = asked(*many(10))
+    revision = world.state.revision
+
+    for index in range(10):
+        world.end_tool(f"call {index}")
+        world.call_step()
+    assert world.state.revision == revision + 1
+    arrive(world)
+
+    assert world.state.revision == revision + 2
+    assert list(results(world).values()) == [ToolStatus.SUCCEEDED] * 10
+    assert world.running_call is not None
+
+
+def test_a_call_that_had_no_room_begins_when_its_begin_is_durable_also_behind_another_write() -> None:
+    world = asked(*many(12))
+    assert set(world.running_tools) == {f"call {index}" for index in range(10)}
+
+    for index in range(2):
+        world.end_tool(f"call {index}")
+        world.call_step()
+    assert not {"call 10", "call 11"} & set(world.running_tools)
+    arrive(world)
+
+    assert set(world.running_tools) == {f"call {index}" for index in range(2, 12)}
 
 
 def test_the_first_decision_counts_and_the_same_one_again_is_answered_alike() -> None:
