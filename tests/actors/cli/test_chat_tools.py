@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.actors.cli.stored import only_session_in
 from tests.actors.cli.terminal import CTRL_C, CTRL_D, terminal
 
 PROMPT = "> "
+MCP_TESTS = Path(__file__).parents[1] / "mcp"
 ASKED = "[a]ll tools in this session\n? "
 
 
@@ -359,6 +362,37 @@ def test_tools_that_cannot_be_had_are_refused_in_one_line_before_a_store_is_made
     assert reason in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
     assert not store.exists()
+
+
+# --- MCP servers ------------------------------------------------------------------------------------
+
+
+def test_tools_of_mcp_servers_are_used_and_how_the_servers_are_is_told(
+    store: Path, model: Endpoint, tmp_path: Path
+) -> None:
+    servers = {
+        "broken": {"command": str(tmp_path / "nothing")},
+        "sums": {"command": sys.executable, "args": [str(MCP_TESTS / "honest_server.py")]},
+    }
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": servers}))
+    model.will_say(calls(call("sums_add", {"a": 20, "b": 22})))
+    model.will_say("42.")
+    model.will_say(calls(call("sums_pid")))
+    model.will_say("Then not.")
+    options = ("--store", store, "--base-url", model.base_url, "--mcp-config", tmp_path / "mcp.json")
+
+    done = greenroom("chat", *options, typed=b"How much?\n/tools\nWho?\nn\n")
+
+    told = done.stderr.decode()
+    assert "MCP server broken: not there (there is no program " in told
+    assert "MCP server sums: ready, " in told
+    assert "sums_add succeeded: 42" in told
+    assert "sums_pid wants to run" in told
+    shown = done.stdout.decode().splitlines()
+    assert shown[0] == "42."
+    assert shown[1].split()[:6] == ["sums_add", "MCP", "sums", "reads", "only", "runs"]
+    assert shown[-1] == "Then not."
+    assert done.returncode == 0
 
 
 # --- files ------------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import trio
+import trio.testing
 
 from actors.cli.run_watch import delay_line, watch_connections
 from actors.errors import ErrorCode, ErrorInfo
@@ -27,8 +27,9 @@ def test_a_line_says_who_is_waited_for_and_how_long() -> None:
     assert delay_line(ConnectionStatus(connection="openai", running=3, waiting=2)) == ""
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_each_connection_is_told_of_now_and_then_and_not_at_every_look() -> None:
+async def test_each_connection_is_told_of_now_and_then_and_not_at_every_look(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     looks = 0
     warned: list[str] = []
 
@@ -41,5 +42,6 @@ async def test_each_connection_is_told_of_now_and_then_and_not_at_every_look() -
     with trio.move_on_after(25.2):
         await watch_connections(status, warned.append)
 
+    assert autojump_clock.current_time() == 25.2
     assert looks == 50
     assert warned == [delay_line(COOLING)] * 3
