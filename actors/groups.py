@@ -204,14 +204,21 @@ def question_group(slot: GroupSlot) -> MessageGroup:
 
 def _content_and_files(message: Message) -> tuple[str, tuple[GroupFile, ...]]:
     match message.content:
-        case Text(text=text, attachments=attachments):
-            return text, tuple(GroupFile(attachment.file_name, "text/plain") for attachment in attachments)
-        case Image(media_type=media_type, file_name=file_name, text=text):
-            return text, (GroupFile(file_name or "image", media_type),)
+        case Text(text=text, attachments=attachments, images=images, references=references):
+            files = [GroupFile(attachment.file_name, "text/plain") for attachment in attachments]
+            files += map(_image_file, images)
+            files += [GroupFile(reference.path, "text/plain") for reference in references]
+            return text, tuple(files)
+        case Image(text=text):
+            return text, (_image_file(message.content),)
         case FileReference(path=path):
             return "", (GroupFile(path, "text/plain"),)
         case ToolCallRequest() | ToolResult() | SystemControl() | Processing():
             return "", ()
+
+
+def _image_file(image: Image) -> GroupFile:
+    return GroupFile(image.file_name or "image", image.media_type)
 
 
 def _anchor(messages: Mapping[str, Message], message: Message) -> Message | None:

@@ -72,7 +72,7 @@ def _blocks(record: SessionRecord, messages: Sequence[Message], set_aside: froze
 
 def _content(message: Message) -> Iterator[str]:
     match message.content:
-        case Text(text, thought, attachments):
+        case Text(text, thought, attachments, images, references):
             if thought:
                 yield "*Thought:*"
                 yield _quoted(thought)
@@ -82,13 +82,14 @@ def _content(message: Message) -> Iterator[str]:
             for attachment in attachments:
                 yield f"Attached {_code(attachment.file_name)}:"
                 yield _fenced(attachment.content)
-        case Image(media_type=media_type, file_name=file_name, text=text):
-            yield f"Image {_code(file_name or media_type)}"
-            if text:
-                yield _quoted(text)
-        case FileReference(path, _, content, first_line, last_line):
-            yield f"{_code(path)}{_lines_of(first_line, last_line)}:"
-            yield _fenced(content)
+            for image in images:
+                yield from _image(image)
+            for reference in references:
+                yield from _reference(reference)
+        case Image():
+            yield from _image(message.content)
+        case FileReference():
+            yield from _reference(message.content)
         case ToolCallRequest(calls):
             for call in calls:
                 yield f"Calls {_code(call.name)}:"
@@ -103,6 +104,17 @@ def _content(message: Message) -> Iterator[str]:
             yield f"{_code(step)}, {duration_seconds:.1f} s{how}"
         case _:
             assert_never(message.content)
+
+
+def _image(image: Image) -> Iterator[str]:
+    yield f"Image {_code(image.file_name or image.media_type)}"
+    if image.text:
+        yield _quoted(image.text)
+
+
+def _reference(reference: FileReference) -> Iterator[str]:
+    yield f"{_code(reference.path)}{_lines_of(reference.first_line, reference.last_line)}:"
+    yield _fenced(reference.content)
 
 
 def _value(text: str) -> str:

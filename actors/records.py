@@ -292,8 +292,9 @@ class SessionSummary(msgspec.Struct, frozen=True):
 class SessionRuntime(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session as the registry knows it, loaded or not.
 
-    `path` is the chat file of a session that has one. `messages` counts those of all branches. `error` is
-    set only while `status` is failed. `is_loaded` is filled in by the registry when it is asked.
+    `path` is the chat file of a session that has one. `messages` counts those of all branches, `text_bytes`
+    is what their texts, files and images take. `error` is set only while `status` is failed. `is_loaded` is
+    filled in by the registry when it is asked.
     """
 
     session_id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -10,7 +9,7 @@ import msgspec
 
 from actors.access import Authorize
 from actors.agents import AgentDefinition
-from actors.conversation import Message, Text, ToolResult
+from actors.conversation import Message
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import ContextUpdated, EventBody, SessionStatusChanged, TaskOutcome
 from actors.prompts import PromptFor, default_prompt
@@ -31,6 +30,7 @@ from actors.session.protocol import CreateSession, GetSnapshot, Inheritance, Ses
 from actors.session.status import check_transition
 from actors.session.tool_scheduler import ToolPolicy, ToolScheduler
 from actors.session.turn import Phase, Turn
+from actors.session.weighing import content_bytes
 from actors.tools import ToolRegistry
 from actors.tree import ConversationTree
 
@@ -158,7 +158,7 @@ class SessionState:
 
     def put_message(self, message: Message) -> None:
         before = self.tree.find(message.message_id)
-        self.text_bytes += _text_bytes(message) - (0 if before is None else _text_bytes(before))
+        self.text_bytes += content_bytes(message) - (0 if before is None else content_bytes(before))
         self.tree.put(message)
 
     def change_record(self, now: Now, **changes: object) -> PutSession:
@@ -336,10 +336,3 @@ class SessionState:
     def turn_keeps_it(self) -> bool:
         """Whether the unfinished turn needs the session to be loaded: not if it waits for a person."""
         return self.turn is not None and self.turn.phase is not Phase.WAITING
-
-
-def _text_bytes(message: Message) -> int:
-    content = message.content
-    if isinstance(content, Text):
-        return sys.getsizeof(content.text) + sys.getsizeof(content.thought)
-    return sys.getsizeof(content.output) if isinstance(content, ToolResult) else 0

@@ -10,6 +10,7 @@ import pytest
 from actors.conversation import (
     Approval,
     Attachment,
+    FileReference,
     Image,
     Message,
     Role,
@@ -134,7 +135,12 @@ def test_files_of_a_question_are_named_and_pictures_are_files() -> None:
         message_id="m1",
         parent_id=None,
         role=Role.USER,
-        content=Text("See", attachments=(Attachment("a.txt", "A"),)),
+        content=Text(
+            "See",
+            attachments=(Attachment("a.txt", "A"),),
+            images=(Image("image/jpeg", b"\xff", "cat.jpg"), Image("image/png", b"\xff")),
+            references=(FileReference("a.py", START, "x = 1"),),
+        ),
         created_at=START,
     )
     picture = msgspec.structs.replace(
@@ -144,7 +150,12 @@ def test_files_of_a_question_are_named_and_pictures_are_files() -> None:
     groups = message_groups((note, picture), "m2", None)
 
     assert [group.files for group in groups] == [
-        (GroupFile("a.txt", "text/plain"),),
+        (
+            GroupFile("a.txt", "text/plain"),
+            GroupFile("cat.jpg", "image/jpeg"),
+            GroupFile("image", "image/png"),
+            GroupFile("a.py", "text/plain"),
+        ),
         (GroupFile("p.png", "image/png"),),
     ]
 

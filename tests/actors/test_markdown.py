@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from actors.conversation import (
     Attachment,
     Content,
     FileReference,
+    FinishReason,
     Image,
     Message,
     Processing,
@@ -91,9 +93,42 @@ seen
     )
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (FinishReason.STOP, ""),
+        (FinishReason.TOOL_CALLS, ""),
+        (FinishReason.LENGTH, "*(cut at the length limit)*"),
+        (FinishReason.CONTENT_FILTER, "*(cut by the provider's content filter)*"),
+        (FinishReason.REFUSAL, "*(the model declined to answer)*"),
+        (FinishReason.MAX_TURNS, "*(stopped at the limit of model calls)*"),
+    ],
+)
+def test_an_answer_that_is_not_whole_says_why(reason: FinishReason, said: str) -> None:
+    session = SimulatedSession()
+    message = Message(
+        message_id="m",
+        parent_id=None,
+        role=Role.ASSISTANT,
+        content=Text("Hm."),
+        created_at=START,
+        finish_reason=reason,
+    )
+
+    written = session_markdown(session.record, [message])
+
+    assert written.endswith(f"> Hm.\n\n{said}\n" if said else "> Hm.\n")
+
+
 def test_every_kind_of_message_is_written() -> None:
     assert blocks(Text("See", attachments=(Attachment("a.txt", "A\n```"),))) == (
         "> See\n\nAttached `a.txt`:\n\n````\nA\n```\n````\n"
+    )
+    assert blocks(Text("", images=(Image("image/png", b"\xff", "cat.png", "a cat"),))) == (
+        "Image `cat.png`\n\n> a cat\n"
+    )
+    assert blocks(Text("See", references=(FileReference("a.py", START, "x = 1", 3, 3),))) == (
+        "> See\n\n`a.py`, line 3:\n\n```\nx = 1\n```\n"
     )
     assert blocks(Image("image/png", b"", text="a cat")) == "Image `image/png`\n\n> a cat\n"
     reference = FileReference("a.py", START, "x = 1", first_line=3, last_line=4)

@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from actors.conversation import Attachment, Image
 from actors.engine import Engine
 from actors.errors import ErrorCode
 from actors.events import (
@@ -290,6 +291,16 @@ async def test_the_memory_estimate_counts_and_grows_with_what_is_said() -> None:
         assert (before.sessions, before.messages) == (2, 0)
         assert (after.sessions, after.messages) == (2, 2)
         assert after.estimated_mb >= before.estimated_mb + 0.01
+
+
+async def test_the_memory_estimate_counts_files_and_images() -> None:
+    image, file = Image("image/png", b"x" * 100_000), Attachment("a.txt", "x" * 50_000)
+    async with open_stage() as stage:
+        await stage.create("a")
+        await stage.engine.run_turn("a", "See", images=(image,), attachments=(file,))
+        estimate = await stage.engine.memory_estimate()
+
+        assert estimate.estimated_mb >= 0.15
 
 
 @pytest.mark.parametrize("question", ["hang", "begin"])
