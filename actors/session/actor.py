@@ -47,6 +47,7 @@ from actors.session.protocol import (
     OutputArrived,
     PartsArrived,
     ToolEnded,
+    ToolStopped,
     TurnEnded,
     session_name,
     wants_encoded,
@@ -234,6 +235,7 @@ class SessionActor(TrioActor):
         | TurnEnded
         | OutputArrived
         | ToolEnded
+        | ToolStopped
         | ImagesRead
         | CallsStopped,
     ) -> None:

@@ -53,6 +53,7 @@ from actors.session.protocol import (
     SubscriptionStarted,
     SwitchBranch,
     ToolEnded,
+    ToolStopped,
     TurnEnded,
     UpdateSession,
     WaitTurn,
@@ -109,6 +110,8 @@ def _step(  # noqa: C901 - a table, one line a message
             return tool_calls.output_arrived(state, task_id, call_id, text, now)
         case ToolEnded():
             return tool_calls.ended(state, message, now)
+        case ToolStopped():
+            return tool_calls.stopped(state, message, now)
         case ImagesRead():
             return answering.images_read(state, message, now)
         case CallsStopped(number):

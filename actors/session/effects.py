@@ -91,7 +91,10 @@ class ReadImages(msgspec.Struct, frozen=True):
 
 
 class CancelTools(msgspec.Struct, frozen=True):
-    """Stop these tool calls; nothing of them is wanted any more."""
+    """Stop these tool calls; nothing of them is wanted any more.
+
+    `ToolStopped` says of each when it has ended.
+    """
 
     task_id: str
     call_ids: tuple[str, ...]

@@ -69,6 +69,7 @@ __all__ = [
     "SubscriptionStarted",
     "SwitchBranch",
     "ToolEnded",
+    "ToolStopped",
     "TurnEnded",
     "UpdateSession",
     "WaitTurn",
@@ -517,6 +518,13 @@ class ToolEnded(msgspec.Struct, frozen=True, tag=True):
     output: str
 
 
+class ToolStopped(msgspec.Struct, frozen=True, tag=True):
+    """A tool call that was stopped, and is over by now, has ended."""
+
+    task_id: str
+    call_id: str
+
+
 class ImagesRead(msgspec.Struct, frozen=True, tag=True):
     """What was read in the images of messages, by message id and in their order; or why it was not."""
 
@@ -543,6 +551,7 @@ SessionMessage: TypeAlias = (
     | TurnEnded
     | OutputArrived
     | ToolEnded
+    | ToolStopped
     | ImagesRead
     | CallsStopped
     | SessionLoaded

@@ -100,7 +100,7 @@ def settle(
 ) -> list[Effect]:
     """Make the turn's end durable; it is announced after that, and then the slot is free."""
     growing = turn.answer
-    effects = stop_leftovers(state, turn)
+    effects = stop_leftovers(state)
     ops: list[WriteOp] = []
     added: list[Message] = []
     if turn.phase is Phase.ADMITTING:  # it was taken while another turn was unfinished, and acknowledged
@@ -137,10 +137,9 @@ def settle(
     return effects + state.write(*ops, put, immediate=True, then=settled)
 
 
-def stop_leftovers(state: SessionState, turn: Turn) -> list[Effect]:
-    """Have the slot wait for calls that were stopped one by one, and may still clean up."""
-    leftovers, turn.has_stopped_calls = turn.has_stopped_calls, False
-    return [state.stop_calls()] if leftovers and not state.stopping else []
+def stop_leftovers(state: SessionState) -> list[Effect]:
+    """Have the slot wait for calls that were stopped one by one, and still clean up."""
+    return [state.stop_calls()] if state.scheduler.at_work else []
 
 
 def _last_messages(

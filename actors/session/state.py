@@ -202,6 +202,7 @@ class SessionState:
     def stop_calls(self) -> Effect:
         """Stop the model call and the tools; nobody else gets the slot before they have ended."""
         self._stops += 1
+        self.scheduler.forget_stopped()
         self.stopping = self._stops
         return CancelTask(self._stops)
 

@@ -28,12 +28,12 @@ from actors.session import settling
 from actors.session.calling import call_model
 from actors.session.effects import Answered, CancelTools, Effect, Now, RunTool, TellRegistry
 from actors.session.outcome import answer_messages, result_message, waiting_outcome
-from actors.session.protocol import CancelToolCalls, ConfirmToolCall, ToolEnded
+from actors.session.protocol import CancelToolCalls, ConfirmToolCall, ToolEnded, ToolStopped
 from actors.session.refusals import invalid
 from actors.session.state import SessionState
 from actors.session.turn import Phase, Turn
 
-__all__ = ["begin", "cancel", "confirm", "ended", "output_arrived", "resume"]
+__all__ = ["begin", "cancel", "confirm", "ended", "output_arrived", "resume", "stopped"]
 
 
 def begin(state: SessionState, turn: Turn, answer: Answer, now: Now) -> list[Effect]:
@@ -59,6 +59,18 @@ def ended(state: SessionState, message: ToolEnded, now: Now) -> list[Effect]:
         return []
     if _is_storing(state, turn):
         return []  # it is in the next write, with those that end meanwhile: each write holds all calls
+    return _go_on(state, turn, (), now)
+
+
+def stopped(state: SessionState, message: ToolStopped, now: Now) -> list[Effect]:
+    """A call that was stopped has ended: what has waited for its room or its group may begin."""
+    turn = state.current_turn(message.task_id)
+    if turn is None or not state.scheduler.stopped(message.call_id) or turn.phase is not Phase.TOOLS:
+        return []
+    before = state.scheduler.calls
+    state.scheduler.go_on(state.tool_policy(turn), now)
+    if not before or (state.scheduler.calls == before and state.scheduler.has(CallState.EXECUTING)):
+        return []  # the results are on their way already, or others are still at it
     return _go_on(state, turn, (), now)
 
 
@@ -117,8 +129,10 @@ def cancel(state: SessionState, message: CancelToolCalls, now: Now, request: int
     stopped = state.scheduler.cancel(message.call_ids, policy, "This tool was stopped.", now, begin=begin)
     if not stopped:
         return [Answered(request, ())]
-    turn.has_stopped_calls = turn.has_stopped_calls or begin
-    effects: list[Effect] = [CancelTools(turn.task_id, stopped)]
+    at_work = state.scheduler.at_work
+    effects: list[Effect] = [
+        CancelTools(turn.task_id, tuple(call_id for call_id in stopped if call_id in at_work))
+    ]
     if begin:
         effects += _go_on(state, turn, (), now)
     elif turn.phase is Phase.WAITING and _can_go_on(state, turn):
@@ -234,7 +248,8 @@ def _go_on(
     results: list[Message] = []
     calls = state.scheduler.calls
     waits = over = False
-    if not state.scheduler.has(CallState.EXECUTING):
+    held_up = state.scheduler.at_work and state.scheduler.has(CallState.SCHEDULED)
+    if not held_up and not state.scheduler.has(CallState.EXECUTING):
         waits = state.scheduler.has(CallState.AWAITING_APPROVAL)
         over = not waits
     if waits:
@@ -289,7 +304,7 @@ def _wait_for_person(state: SessionState, turn: Turn, now: Now) -> list[Effect]:
     # Also when the person was quicker than the store: the slot is asked for again after this.
     turn.granted = False
     turn.number = 0
-    effects = settling.stop_leftovers(state, turn)
+    effects = settling.stop_leftovers(state)
     effects.append(TellRegistry(ReturnSlot(state.session_id, turn.task_id, waiting=True)))
     if turn.phase is Phase.WAITING:
         outcome = waiting_outcome(state, turn, now)

@@ -72,11 +72,12 @@ class ToolScheduler:
     Their ids are all different. Where nothing is executed and nothing waits for a person, all are over.
     """
 
-    __slots__ = ("_begun", "_calls", "_made", "_tools")
+    __slots__ = ("_at_work", "_begun", "_calls", "_made", "_tools")
 
     def __init__(self, tools: ToolRegistry) -> None:
         self._tools = tools
         self._calls: dict[str, CallRecord] = {}
+        self._at_work: tuple[tuple[str, str], ...] = ()  # stopped, and not ended: call id and group
         # Made when they are needed: most sessions are at rest.
         self._begun: set[str] | None = None
         self._made: Counter[str] | None = None
@@ -151,7 +152,8 @@ class ToolScheduler:
     ) -> tuple[str, ...]:
         """End what is not over, of these or of all calls; the ids of those that this was said of.
 
-        With `begin` what has room now is begun.
+        With `begin` what has room now is begun. Those that were run keep their room and their group until
+        `stopped` says that they have ended.
         """
         stopped = [
             call
@@ -163,8 +165,29 @@ class ToolScheduler:
                 msgspec.structs.replace(call, state=CallState.CANCELLED, output=output, ended_at=now.at)
             )
         if begin:
+            begun = self._begun or ()
+            self._at_work += tuple(
+                (call.call.call_id, self._group_of(call)) for call in stopped if call.call.call_id in begun
+            )
             self._schedule(policy, now)
         return tuple(call.call.call_id for call in stopped)
+
+    def stopped(self, call_id: str) -> bool:
+        """A call that was stopped has ended. False: nobody has waited for that."""
+        for entry in self._at_work:
+            if entry[0] == call_id:
+                self._at_work = tuple(other for other in self._at_work if other is not entry)
+                return True
+        return False
+
+    def forget_stopped(self) -> None:
+        """Those that were stopped have no room and no group any more."""
+        self._at_work = ()
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The ids of calls that were stopped, and have not ended."""
+        return tuple(call_id for call_id, _ in self._at_work)
 
     def take_begun(self, durable: Iterable[CallRecord]) -> tuple[ToolCall, ...]:
         """Of the calls that the store knows as begun, those that are to run now: each is given once."""
@@ -192,8 +215,8 @@ class ToolScheduler:
         return any(call.state in states for call in self._calls.values())
 
     def may_begin(self, policy: ToolPolicy) -> bool:
-        """Whether there is a call that would be begun now."""
-        return any(True for _ in self._startable(policy))
+        """Whether there is a call that would be begun now, if those that were stopped had ended."""
+        return any(True for _ in self._startable(policy, at_work=()))
 
     # -- one call --
 
@@ -241,18 +264,18 @@ class ToolScheduler:
         return wrong_arguments(tool, call.arguments)
 
     def _schedule(self, policy: ToolPolicy, now: Now) -> None:
-        for call in self._startable(policy):
+        for call in self._startable(policy, self._at_work):
             self._change(_begun(call, now))
 
-    def _startable(self, policy: ToolPolicy) -> Iterator[CallRecord]:
+    def _startable(self, policy: ToolPolicy, at_work: tuple[tuple[str, str], ...]) -> Iterator[CallRecord]:
         """What may begin now; whoever asks for the next one has begun the one before.
 
         Of a group a call waits for those before it to be over, also for one that waits for a person: the
         order may be what the model relies on.
         """
         executing = [call for call in self._calls.values() if call.state is CallState.EXECUTING]
-        room = policy.max_parallel - len(executing)
-        taken = {self._group_of(call) for call in executing}
+        room = policy.max_parallel - len(executing) - len(at_work)
+        taken = {self._group_of(call) for call in executing} | {group for _, group in at_work}
         for call in self.calls:
             if room <= 0:
                 return

@@ -66,8 +66,8 @@ class Turn:
 
     `leaf_id` is the last message of the turn in the tree. `answer` is the growing answer's message as it
     was put into the tree, without text, once there is one; the text is in `builder`. `admitters` are the
-    requests that get the task id; empty when they have it. `has_stopped_calls`: single tool calls were told
-    to stop, and may not have ended. `calls_revision` is the last write of the tool calls while some run.
+    requests that get the task id; empty when they have it. `calls_revision` is the last write of the tool
+    calls while some run.
     """
 
     __slots__ = (
@@ -78,7 +78,6 @@ class Turn:
         "executor",
         "first_part_seconds",
         "granted",
-        "has_stopped_calls",
         "is_new",
         "is_queued",
         "leaf_id",
@@ -126,7 +125,6 @@ class Turn:
         self.phase = Phase.ADMITTING
         self.number = 0
         self.granted = False
-        self.has_stopped_calls = False
         self.calls_revision = 0
         self.leaf_id = question.message_id
         self.model_calls = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from actors.session.protocol import CallsStopped
+from actors.session.protocol import CallsStopped, ToolStopped
 from runtime import ChildTask, get_logger
 
 __all__ = ["TurnTasks"]
@@ -19,10 +19,11 @@ _GRACE_SECONDS = 5.0
 
 
 class _Child:
-    __slots__ = ("key", "task")
+    __slots__ = ("is_cancelled", "key", "task")
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
+        self.is_cancelled = False  # alone
         self.task: ChildTask | None = None
 
     def cancel(self) -> None:
@@ -39,7 +40,9 @@ class TurnTasks:
 
     __slots__ = ("_children", "_grace", "_number", "_running", "_spawn", "_stopped", "_tell")
 
-    def __init__(self, spawn: Callable[..., ChildTask], tell: Callable[[CallsStopped], None]) -> None:
+    def __init__(
+        self, spawn: Callable[..., ChildTask], tell: Callable[[CallsStopped | ToolStopped], None]
+    ) -> None:
         self._spawn = spawn
         self._tell = tell
         self._running: dict[tuple[str, str], _Child] = {}  # the newest of each name: models use ids again
@@ -66,12 +69,18 @@ class TurnTasks:
             self._children.discard(child)
             if self._running.get(child.key) is child:
                 del self._running[child.key]
+            if child.is_cancelled:
+                self._tell(ToolStopped(*child.key))
             self._over(child)
 
     def cancel(self, task_id: str, names: Iterable[str]) -> None:
+        """Cancel these calls. `ToolStopped` follows of each when it has ended, or at once if it has."""
         for name in names:
-            child = self._running.get((task_id, name))
-            if child is not None:
+            child = self._running.pop((task_id, name), None)
+            if child is None:
+                self._tell(ToolStopped(task_id, name))
+            else:
+                child.is_cancelled = True
                 child.cancel()
 
     def stop(self, number: int) -> None:

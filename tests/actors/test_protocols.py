@@ -136,6 +136,7 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     session.CancelToolCalls(call_ids=("c",)),
     session.ImagesRead("t", (("m", ("what it says",)),), ERROR),
     session.CallsStopped(2),
+    session.ToolStopped("t", "c"),
     session.SubscriberEnded("subscriber/1"),
     persistence.SessionLoaded(StoredSession(RECORD, MESSAGES, 1, 2)),
     persistence.ChatOpened("/a.chat.json", "s"),

@@ -37,8 +37,8 @@ from actors.session.tool_scheduler import FINAL_CALLS
 __all__ = [
     "check_added",
     "check_end",
-    "check_group",
     "check_request",
+    "check_room",
     "check_sendable",
     "check_step",
     "check_tool",
@@ -116,18 +116,17 @@ def check_tool(
     return task_id, stored.record.active_leaf_id, call.call_id
 
 
-def check_group(call: ToolCall, running: Iterable[str], state: SessionState) -> None:
-    """No other call of its group is at work, and none before it may still be."""
-    tools = state.environment.tools
+def check_room(call: ToolCall, running: Iterable[str], stopped: Iterable[str], state: SessionState) -> None:
+    """There is room, no other call of its group is at work, and none before it may still be."""
+    turn, tools = state.turn, state.environment.tools
+    assert turn is not None
+    beside = [*running, *stopped]
+    assert len(beside) < state.tool_policy(turn).max_parallel
+    beside += _unfinished_before(call, state.scheduler.calls)
+    groups = [tool.group for name in beside if (tool := tools.get_tool(name)) is not None]
     tool = tools.get_tool(call.name)
     assert tool is not None
-    if not tool.group:
-        return
-    calls = state.scheduler.calls
-    names = {record.call.call_id: record.call.name for record in calls}
-    for other in (*running, *_unfinished_before(call, calls)):
-        beside = tools.get_tool(names.get(other, ""))
-        assert beside is None or beside.group != tool.group, "two of a group at a time"
+    assert not tool.group or tool.group not in groups, "two of a group at a time"
 
 
 def _unfinished_before(call: ToolCall, calls: tuple[CallRecord, ...]) -> Iterator[str]:
@@ -135,7 +134,7 @@ def _unfinished_before(call: ToolCall, calls: tuple[CallRecord, ...]) -> Iterato
         if record.call.call_id == call.call_id:
             return
         if record.state not in FINAL_CALLS:
-            yield record.call.call_id
+            yield record.call.name
 
 
 def check_added(message: Message, durable: list[Message]) -> None:

@@ -154,6 +154,11 @@ class SurroundedSession(RuleBasedStateMachine):
     def end_tool(self, data: st.DataObject, status: ToolStatus) -> None:
         self.world.end_tool(data.draw(st.sampled_from(sorted(self.world.running_tools))), status)
 
+    @precondition(lambda self: self.world.leftovers)
+    @rule()
+    def end_leftover(self) -> None:
+        self.world.end_leftover()
+
     @rule(fails=st.sampled_from((False, False, True)))
     def read_images_well_or_not(self, fails: bool) -> None:
         self.world.reading_fails = fails

@@ -56,6 +56,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.denied: set[str] = set()
         self.stopped: set[str] = set()
         self.ran: dict[str, int] = {}  # by digest, in this turn
+        self.leftovers: dict[str, str] = {}  # names of tools that were stopped, and have not ended
         self.batches = 0
 
     # -- what happens --
@@ -94,7 +95,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     def give_slot_back_to_wait(self) -> None:
         """As the session does: who can do nothing but wait for a person does so without a slot."""
         if not self.scheduler.has(CallState.EXECUTING) and self.scheduler.has(CallState.AWAITING_APPROVAL):
+            if self.leftovers and self.scheduler.has(CallState.SCHEDULED):
+                return
             self.has_slot = False
+            self.scheduler.forget_stopped()
+            self.leftovers.clear()
 
     @rule()
     def commit(self) -> None:
@@ -171,7 +176,22 @@ class SchedulerMachine(RuleBasedStateMachine):
             if one.call.call_id in expected:
                 assert (one.state, one.output) == (CallState.CANCELLED, STOPPED)
         self.stopped |= expected
+        if self.has_slot:
+            at_work = expected & set(self.begun)
+            self.leftovers |= {one.call_id: one.name for one in self.asked if one.call_id in at_work}
+        assert set(self.scheduler.at_work) == set(self.leftovers)
         if stopped:
+            self.write()
+
+    @precondition(lambda self: self.scheduler.at_work)
+    @rule(data=st.data())
+    def end_stopped(self, data: st.DataObject) -> None:
+        assert not self.scheduler.stopped("unknown")
+        call_id = data.draw(st.sampled_from(self.scheduler.at_work))
+        assert self.scheduler.stopped(call_id)
+        self.leftovers.pop(call_id)
+        if self.has_slot:
+            self.scheduler.go_on(self.policy, NOW)
             self.write()
 
     @precondition(lambda self: not self.has_slot and self.scheduler.calls)
@@ -211,6 +231,10 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.get_slot()
             elif not self.has_slot:
                 self.get_slot()
+            elif self.leftovers:
+                self.scheduler.stopped(self.leftovers.popitem()[0])
+                self.scheduler.go_on(self.policy, NOW)
+                self.write()
             else:
                 break
         assert all(one.state in FINAL_CALLS for one in self.scheduler.calls), states(self.scheduler)
@@ -229,11 +253,11 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_more_are_executed_than_the_session_allows(self) -> None:
-        assert len(executing(self.scheduler)) <= self.policy.max_parallel
+        assert len(executing(self.scheduler)) + len(self.leftovers) <= self.policy.max_parallel
 
     @invariant()
     def of_a_group_one_is_executed_and_all_before_it_are_over(self) -> None:
-        open_groups: set[str] = set()
+        open_groups = {GROUPS[name] for name in self.leftovers.values()}
         for one in self.scheduler.calls:
             group = GROUPS.get(one.call.name, "")
             if one.state is CallState.EXECUTING and group:
@@ -250,13 +274,13 @@ class SchedulerMachine(RuleBasedStateMachine):
     def there_is_always_somebody_to_wait_for(self) -> None:
         """Nothing is scheduled for ever."""
         if self.has_slot and self.scheduler.has(CallState.SCHEDULED):
-            assert self.scheduler.has(CallState.EXECUTING)
+            assert self.scheduler.has(CallState.EXECUTING) or self.leftovers
         if not self.has_slot and not self.waiting() and self.scheduler.has(CallState.SCHEDULED):
             assert self.scheduler.may_begin(self.policy)
 
     @invariant()
     def room_is_used(self) -> None:
-        if self.has_slot:
+        if self.has_slot and not self.leftovers:
             assert not self.scheduler.may_begin(self.policy)
 
     @invariant()

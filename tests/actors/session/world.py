@@ -86,6 +86,7 @@ from actors.session.protocol import (
     Subscribe,
     SubscriptionStarted,
     ToolEnded,
+    ToolStopped,
     TurnEnded,
 )
 from actors.session.state import SessionState
@@ -108,7 +109,9 @@ ToRegistry: TypeAlias = (
     RequestSlot | ReturnSlot | Passivate | StaysLoaded | SessionNotice | SubscriberRefused | AdmissionReport
 )
 FromRegistry: TypeAlias = SlotNotice | PrepareRelease | ReportAdmission | SetActive
-FromTurn: TypeAlias = PartsArrived | TurnEnded | OutputArrived | ToolEnded | ImagesRead | CallsStopped
+FromTurn: TypeAlias = (
+    PartsArrived | TurnEnded | OutputArrived | ToolEnded | ToolStopped | ImagesRead | CallsStopped
+)
 
 
 class World:
@@ -157,7 +160,8 @@ class World:
         self.running_call: str | None = None
         self.stopping = 0
         self.running_tools: dict[str, str] = {}
-        self.leftovers: set[str] = set()  # tools that were told to stop, and may still clean up
+        self.tool_names: dict[str, str] = {}  # of the call that was run last with this id
+        self.leftovers: list[tuple[str, str, str]] = []  # stopped, still at work: task, call id, tool
         self.reading_fails = False
         self.leaving = False
         self.passivated = False
@@ -263,6 +267,11 @@ class World:
         task_id = self.running_tools.pop(call_id)
         self.from_call.append(ToolEnded(task_id, call_id, status, f"output of {call_id}"))
 
+    def end_leftover(self) -> None:
+        """The tool call that was stopped first has ended."""
+        task_id, call_id, _ = self.leftovers.pop(0)
+        self.from_call.append(ToolStopped(task_id, call_id))
+
     def take_slot(self, rival: str) -> None:
         if (
             self.rebuild is None
@@ -349,9 +358,12 @@ class World:
             self.commit(len(self.to_store))
             moved = [self.store_step(), self.notice_step(), self.call_step(), self.registry_step()]
             if not any(moved) and not self.to_store:
-                if self.running_call is None and not self.running_tools and not self._follow_always():
+                at_work = self.running_call or self.running_tools or self.leftovers
+                if not at_work and not self._follow_always():
                     return
                 self.end_call()
+                while self.leftovers:
+                    self.end_leftover()
                 for call_id in tuple(self.running_tools):
                     self.end_tool(call_id)
         raise AssertionError("the session never comes to rest")
@@ -418,19 +430,25 @@ class World:
                 case RunTool(task_id, call):
                     key = promises.check_tool(task_id, call, self.stored(), self.state, self.approved)
                     assert key not in self.tool_runs, "a tool call is run at most once"
-                    promises.check_group(call, self.running_tools, self.state)
+                    at_work = [self.tool_names[call_id] for call_id in self.running_tools]
+                    promises.check_room(call, at_work, [one[2] for one in self.leftovers], self.state)
+                    self.tool_names[call.call_id] = call.name
                     self.tool_runs.add(key)
                     self.running_tools[call.call_id] = task_id
                 case ReadImages(task_id, images):
                     self._read_images(task_id, images)
-                case CancelTools(_, call_ids):
+                case CancelTools(of_task, call_ids):
                     for call_id in call_ids:
-                        if self.running_tools.pop(call_id, None) is not None:
-                            self.leftovers.add(call_id)
+                        task_id = self.running_tools.pop(call_id, None)
+                        if task_id is None:  # it has just ended
+                            self.from_call.append(ToolStopped(of_task, call_id))
+                        else:
+                            self.leftovers.append((task_id, call_id, self.tool_names[call_id]))
                 case CancelTask(number):
                     self.running_call = None
                     self.running_tools.clear()
-                    self.leftovers.clear()
+                    while self.leftovers:
+                        self.end_leftover()
                     self.stopping = number
                     self.from_call.append(CallsStopped(number))
                 case Publish(event, subscribers):
