@@ -108,7 +108,7 @@ class Storm:
             ),
         ]
         self.broken: list[str] = []
-        """Promises that were not kept, as models and tools saw it: what these raise is but a failed turn."""
+        """Promises that models and tools saw broken: what they raise is but a failed turn."""
         self._at_work: Counter[str] = Counter()
         self._of_the_pair: Counter[str] = Counter()
         self._questions = 0

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from actors.conversation import FinishPart, FinishReason, TextPart
+from actors.conversation import FinishPart, FinishReason, TextPart, ToolStatus
 from actors.engine import Engine, open_engine
 from actors.events import TaskFinished, ToolOutput
 from actors.models.base import Emit, ModelRequest
 from actors.records import SessionStatus
 from actors.settings import EngineSettings
 from actors.tools import Tool, ToolContext
-from tests.actors.engine.tool_stage import AGENT, Toolbox, call, open_box, wants
+from tests.actors.engine.tool_stage import AGENT, Toolbox, call, open_box, results, wants
 from tests.actors.session.stage import bodies_until
 
 ONE_SLOT = EngineSettings(max_concurrent=1, max_queue_size=5)
@@ -32,7 +33,7 @@ class SlowToStop:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.log: list[tuple[str, float]] = []
-        self.tool = Tool(name="hold", description="", function=self.hold)
+        self.tool = Tool(name="hold", description="", function=self.hold, group="pair")
 
     def note(self, what: str) -> None:
         self.log.append((what, trio.current_time()))
@@ -152,6 +153,30 @@ async def test_a_tool_that_was_stopped_alone_holds_the_slot_when_its_turn_is_ove
         assert (await engine.wait_turn("b", behind)).status is SessionStatus.COMPLETED
         assert slow.when("cleaned up") <= autojump_clock.current_time()
         assert model.calls == 3
+
+
+@pytest.mark.parametrize("beside", ["first", "slow"])
+async def test_what_has_waited_for_a_stopped_call_begins_when_that_has_ended(
+    beside: str,
+    autojump_clock: MockClock,  # noqa: ARG001 - cleaning up takes no time
+) -> None:
+    slow, box = SlowToStop(1.5), Toolbox()
+    parallel = 10 if beside == "first" else 1  # it waits for the group, or for room
+    new = msgspec.structs.replace(AGENT, max_parallel_calls=parallel)
+    batch = wants(call("1", "hold"), call("2", beside))
+    async with open_box([batch], sessions={"s": new}, tools=[slow.tool, *box.tools]) as (engine, _):
+        task_id = await engine.submit_turn("s", "go")
+        await wait_all_tasks_blocked()
+        assert box.runs == []
+
+        await engine.cancel_tool_calls("s", ["1"])
+        await wait_all_tasks_blocked()
+        assert (box.runs, slow.log) == ([], []), "it cleans up"
+        assert (await engine.wait_turn("s", task_id)).answer == "over"
+        found = results(await engine.snapshot("s"))
+
+    assert [what for what, _ in slow.log] == ["cleaned up"]
+    assert [one.status for one in found.values()] == [ToolStatus.CANCELLED, ToolStatus.SUCCEEDED]
 
 
 async def test_a_stopped_tool_is_waited_for_though_its_call_id_was_used_again(
