@@ -86,6 +86,8 @@ def tell_tools(chat: Chat) -> None:
         names = ", ".join(own.tool.name for own in chat.toolbox.own)
         chat.voice.say(f"tools: {names}")
     if chat.toolbox.mcp_servers:
+        if chat.voice.is_interactive:
+            chat.voice.say("waiting for the MCP servers (Ctrl-C does not wait)")
         for line in mcp_lines(_settled(chat)):
             chat.voice.say(line)
     if chat.sessions.current.setup.work_mode is WorkMode.PLAN:

@@ -395,6 +395,21 @@ def test_tools_of_mcp_servers_are_used_and_how_the_servers_are_is_told(
     assert done.returncode == 0
 
 
+def test_ctrl_c_does_not_wait_for_a_server_that_hangs(store: Path, tmp_path: Path) -> None:
+    slow = {"command": sys.executable, "args": [str(MCP_TESTS / "crooked_server.py"), "hang"]}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"slow": slow}}))
+    with terminal("chat", "--store", store, "--mcp-config", tmp_path / "mcp.json") as screen:
+        screen.wait_for("waiting for the MCP servers (Ctrl-C does not wait)\n")
+        screen.type(CTRL_C)
+        screen.wait_for("MCP server slow: connecting\n")
+        screen.wait_for(PROMPT)
+        screen.type("hello\r")
+        screen.wait_for("You said: hello\n")
+        screen.wait_for(PROMPT)
+        screen.type(CTRL_D)
+        assert screen.wait_for_end() == 0
+
+
 # --- files ------------------------------------------------------------------------------------------
 
 

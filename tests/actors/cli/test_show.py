@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,8 +15,10 @@ import pytest
 
 from actors.cli import main
 from actors.conversation import (
+    FileReference,
     FinishPart,
     FinishReason,
+    Image,
     Part,
     TextPart,
     ThoughtPart,
@@ -214,6 +218,26 @@ async def test_the_beginning_of_an_id_is_enough_when_it_is_the_only_one(store: P
     )
     assert b"there is no session 'xyz'" in unknown.stderr
     assert b"`greenroom sessions --store" in unknown.stderr
+
+
+async def test_images_and_references_are_a_line_each_and_whole_in_json(store: Path, show: Show) -> None:
+    read_at = datetime(2026, 5, 1, tzinfo=UTC)
+    async with conversation(store, say("I see.")) as engine:
+        task_id = await engine.submit_turn(
+            "s-1",
+            "Look.",
+            images=[Image("image/png", bytes(2500), file_name="a.png")],
+            references=[FileReference("src/a.py", read_at, "x = 1", first_line=3, last_line=4)],
+        )
+        await engine.wait_turn("s-1", task_id)
+
+    shown = show("s-1", "--store", store)
+    message = json.loads(show("s-1", "--store", store, "--json"))["messages"][0]
+
+    assert "with the image a.png (image/png, 2.5 kB)\n" in shown
+    assert "with src/a.py:3-4 (5 bytes, read at " in shown
+    assert base64.b64decode(message["images"][0]["data"]) == bytes(2500)
+    assert message["references"][0]["content"] == "x = 1"
 
 
 def test_json_and_markdown_exclude_each_other(store: Path) -> None:
