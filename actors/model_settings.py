@@ -12,7 +12,8 @@ __all__ = ["ModelSettings"]
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Settings of a model call. What is None, or not in `options`, is left to who stands behind.
 
-    `options` are fields of the provider's own request, by their names on its wire.
+    `options` are fields of the provider's own request, by their names on its wire. Its option `tools` has
+    those that the provider runs itself, such as a web search; they are offered besides the engine's.
     """
 
     temperature: float | None = None

@@ -6,6 +6,7 @@ from actors.agents import AgentDefinition
 from actors.catalog.catalog import Catalog
 from actors.connections import Connection
 from actors.errors import EngineError, ErrorCode
+from actors.model_settings import ModelSettings
 from actors.models.base import LanguageModel
 from actors.models.provider_registry import ProviderRegistry
 
@@ -50,6 +51,10 @@ class CatalogView:
     def find_model(self, name: str) -> LanguageModel:
         """Raises as `ProviderRegistry.language_model`."""
         return self.models.language_model(name)
+
+    def check_model(self, name: str, settings: ModelSettings) -> None:
+        """Raises as `ProviderRegistry.check`."""
+        self.models.check(name, settings)
 
     def connection_of(self, name: str) -> Connection:
         """Raises as `ProviderRegistry.connection_of`."""

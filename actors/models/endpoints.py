@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
@@ -15,7 +16,7 @@ from actors.models.providers import PROVIDERS, SCRIPTED, Provider
 from actors.models.wire_options import checked_settings
 from actors.models.wires import WIRES, scripted_model
 
-__all__ = ["Endpoint", "open_endpoint"]
+__all__ = ["Endpoint", "naming_connection", "open_endpoint"]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -84,14 +85,21 @@ def open_endpoint(connection: Connection, http: HttpPool, environment: Mapping[s
     Raises:
         EngineError: `INVALID_ARGUMENT`, naming the connection and what is wrong with it.
     """
-    try:
+    with naming_connection(connection):
         return _opened(connection, http, environment)
+
+
+@contextmanager
+def naming_connection(connection: Connection) -> Generator[None]:
+    """Refusals say whose connection it is that cannot be used so, unless they do anyway."""
+    try:
+        yield
     except EngineError as error:
-        raise EngineError(
-            error.code,
-            f"{error.message} (connection {connection.connection_id!r})",
-            connection=connection.connection_id,
-        ) from None
+        if error.code is not ErrorCode.INVALID_ARGUMENT or "connection" in error.details:
+            raise
+        connection_id = connection.connection_id
+        message = f"{error.message} (connection {connection_id!r})"
+        raise EngineError(error.code, message, **error.details, connection=connection_id) from None
 
 
 def _opened(connection: Connection, http: HttpPool, environment: Mapping[str, str]) -> Endpoint:

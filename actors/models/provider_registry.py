@@ -13,9 +13,10 @@ from actors.connections import Connection
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
 from actors.models.base import LanguageModel
-from actors.models.endpoints import Endpoint, open_endpoint
+from actors.models.endpoints import Endpoint, naming_connection, open_endpoint
 from actors.models.http import HttpPool
 from actors.models.model_config import ModelConfig, parse_model_config
+from actors.models.wire_options import checked_settings
 from runtime import get_logger
 
 __all__ = ["ProviderRegistry", "ProviderSettings", "build_provider_registry", "validate_model_availability"]
@@ -66,8 +67,9 @@ class ProviderRegistry:
         """The model `connection:model`; what one asks for twice is the same one.
 
         Raises:
-            EngineError: `EXECUTOR_NOT_FOUND`, with a `kind` of provider or model, for what is not there;
-                `INVALID_ARGUMENT` for what names no model, a missing key, or settings that cannot be sent.
+            EngineError: `EXECUTOR_NOT_FOUND` for what is not there, with the `provider` where none has that
+                name; `INVALID_ARGUMENT` for what names no model, a missing key, or settings that cannot be
+                sent.
         """
         key = spec if isinstance(spec, str) else _key_of(spec)
         model = self._models.get(key)
@@ -77,6 +79,13 @@ class ProviderRegistry:
                 self._models.pop(next(iter(self._models)), None)
             self._models[key] = model
         return model
+
+    def check(self, spec: str | ModelConfig, settings: ModelSettings) -> None:
+        """Raises as `language_model`, also if a request to the model cannot hold `settings`."""
+        self.language_model(spec)
+        endpoint = self._target(spec).endpoint
+        with naming_connection(endpoint.connection):
+            checked_settings(settings, endpoint.wire)
 
     def connection_of(self, spec: str | ModelConfig) -> Connection:
         """The connection over which a model is asked. Raises as `language_model`, if not for its key."""
@@ -97,7 +106,8 @@ class ProviderRegistry:
     def _made(self, spec: str | ModelConfig) -> LanguageModel:
         endpoint, model_id, settings = self._target(spec)
         name = spec if isinstance(spec, str) else self._spelled(spec.provider, spec.model_id)
-        return endpoint.model(name, model_id, settings, self._http)
+        with naming_connection(endpoint.connection):
+            return endpoint.model(name, model_id, settings, self._http)
 
     def _target(self, spec: str | ModelConfig) -> _Target:
         separator, fallback_id = self._settings.separator, self._settings.fallback
@@ -109,14 +119,14 @@ class ProviderRegistry:
         if endpoint is not None:
             return self._listed(endpoint, config.model_id, config.settings)
         if config.provider in names:
-            raise _not_found(f"the connection {config.provider!r} is switched off", "provider")
+            raise _not_found(f"the connection {config.provider!r} is switched off", config.provider)
         if fallback_id:
             whole = self._spelled(config.provider, config.model_id)
             return self._listed(self._endpoints[fallback_id], whole, config.settings)
         raise _not_found(
             f"there is no provider {config.provider!r}; known are {', '.join(sorted(self._endpoints))}. "
             f"For another OpenAI-compatible server, write openai{separator}<model> and give its base URL",
-            "provider",
+            config.provider,
         )
 
     def _listed(self, endpoint: Endpoint, model_id: str, settings: ModelSettings) -> _Target:
@@ -128,8 +138,7 @@ class ProviderRegistry:
         connection = endpoint.connection
         listed = ", ".join(dict.fromkeys([*(connection.models or ()), *connection.aliases])) or "none"
         raise _not_found(
-            f"the connection {connection.connection_id!r} has no model {model_id!r}; it has {listed}",
-            "model",
+            f"the connection {connection.connection_id!r} has no model {model_id!r}; it has {listed}"
         )
 
     def _spelled(self, provider: str, model_id: str) -> str:
@@ -186,8 +195,9 @@ def _key_of(config: ModelConfig) -> bytes:
         ) from None
 
 
-def _not_found(message: str, kind: str) -> EngineError:
-    return EngineError(ErrorCode.EXECUTOR_NOT_FOUND, message, kind=kind)
+def _not_found(message: str, provider: str = "") -> EngineError:
+    details = {"provider": provider} if provider else {}
+    return EngineError(ErrorCode.EXECUTOR_NOT_FOUND, message, kind="model", **details)
 
 
 def _unusable_id(connection_id: str, why: str) -> EngineError:

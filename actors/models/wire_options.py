@@ -25,11 +25,11 @@ _Count = Annotated[int, msgspec.Meta(ge=0)] | None
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
-    """What all wires take; `tools` are those of the provider itself, and join the engine's."""
+    """What all wires take; `tools` are those that the provider runs itself, and join the engine's."""
 
     top_p: _Share = None
     metadata: _Object = None
-    tools: _Objects = None
+    tools: list[dict[str, Any]] = []
     service_tier: str | None = None
     extra_body: _Object = None
 
@@ -126,7 +126,6 @@ _SAID_ELSEWHERE: Mapping[str, str] = MappingProxyType(
                 "stream",
                 "stream_options",
                 "system",
-                "tools",
             ),
             "the engine says it in every request",
         ),
@@ -165,6 +164,8 @@ def checked_settings(settings: ModelSettings, wire: str) -> ModelSettings:
     if extra_body is None:
         return settings
     _refuse_said_elsewhere(extra_body)
+    if "tools" in extra_body:
+        raise _unusable(f"put 'tools' beside {EXTRA_BODY!r}, where they join those of the engine")
     options = {name: value for name, value in settings.options.items() if name != EXTRA_BODY}
     return msgspec.structs.replace(settings, options=options | extra_body)
 

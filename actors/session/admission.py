@@ -82,7 +82,11 @@ def repeated(state: SessionState, request_id: str | None, now: Now, request: int
 
 
 def find_executor(state: SessionState, executor_id: str) -> Executor | ErrorInfo:
-    """Who answers under this id; `EXECUTOR_NOT_FOUND` for an unknown agent or model."""
+    """Who answers under this id.
+
+    `EXECUTOR_NOT_FOUND` for an unknown agent or model, `INVALID_ARGUMENT` for settings that the model does
+    not take, the session's or the agent's.
+    """
     agent = None
     if executor_id != DEFAULT_EXECUTOR:
         agent = state.environment.find_agent(executor_id)
@@ -93,7 +97,7 @@ def find_executor(state: SessionState, executor_id: str) -> Executor | ErrorInfo
                 {"kind": "agent"},
             )
     executor = executor_of(state.known_record(), executor_id, agent)
-    return state.environment.check_model(executor.model) or executor
+    return state.environment.check_model(executor.model, executor.settings) or executor
 
 
 def _asked(

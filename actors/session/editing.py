@@ -115,8 +115,12 @@ def update(state: SessionState, message: UpdateSession, now: Now, request: int) 
         return busy(state)
     refusal = stale(state, message.expected_version) or _check_changes(message.changes)
     changes = message.changes
-    if refusal is None and changes.model is not None:
-        refusal = state.environment.check_model(changes.model)
+    if refusal is None and not (changes.model is None and changes.settings is None):
+        record = state.known_record()
+        refusal = state.environment.check_model(
+            record.model if changes.model is None else changes.model,
+            record.settings if changes.settings is None else changes.settings,
+        )
     if refusal is not None:
         return refusal
     given = {

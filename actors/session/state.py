@@ -12,6 +12,7 @@ from actors.agents import AgentDefinition
 from actors.conversation import Message
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import ContextUpdated, EventBody, SessionStatusChanged, TaskOutcome
+from actors.model_settings import ModelSettings
 from actors.prompts import PromptFor, default_prompt
 from actors.records import (
     ImageMode,
@@ -45,12 +46,12 @@ Continuation: TypeAlias = Callable[["SessionState", Now], list[Effect]]
 class SessionEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What all sessions of an engine share: functions that answer at once, and data that does not change.
 
-    `check_model` says why `provider:model` cannot be used, `find_agent` finds an agent by its id, `prompt`
-    writes the system prompt of a model call.
+    `check_model` says why `provider:model` cannot be asked with these settings, `find_agent` finds an agent
+    by its id, `prompt` writes the system prompt of a model call.
     """
 
     new_id: Callable[[], str]
-    check_model: Callable[[str], ErrorInfo | None]
+    check_model: Callable[[str, ModelSettings], ErrorInfo | None]
     find_agent: Callable[[str], AgentDefinition | None]
     tools: ToolRegistry
     authorize: Authorize

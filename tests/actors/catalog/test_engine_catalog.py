@@ -14,8 +14,10 @@ from actors.catalog import CatalogChanged, MemoryAgentService
 from actors.connections import Connection
 from actors.engine import Engine, open_engine, start_engine
 from actors.errors import EngineError, ErrorCode
+from actors.model_settings import ModelSettings
 from actors.models import Gate, ScriptedModel, say
 from actors.records import SessionStatus
+from actors.session.protocol import NewSession, SessionChanges
 from actors.settings import EngineSettings
 from runtime import open_system
 from tests.actors.catalog.changes import Changes
@@ -59,11 +61,42 @@ async def test_an_unknown_agent_or_model_is_refused_before_anything_happens() ->
         await engine.save_agent(AgentDefinition(agent_id="lost", model="nowhere:m"))
         await engine.save_agent(AgentDefinition(agent_id="odd", model="scripted:m"))
 
-        for executor_id, kind in (("nobody", "agent"), ("lost", "provider"), ("odd", "model")):
+        for executor_id, details in (
+            ("nobody", {"kind": "agent"}),
+            ("lost", {"kind": "model", "provider": "nowhere"}),
+            ("odd", {"kind": "model"}),
+        ):
             error = await refusal_of_turn(engine, "s", executor_id)
             assert error.code is ErrorCode.EXECUTOR_NOT_FOUND
-            assert error.details["kind"] == kind
+            assert error.details == details
             assert not error.retryable
+
+
+async def test_settings_that_the_model_does_not_take_are_refused_before_anything_happens() -> None:
+    here = "http://127.0.0.1:9/v1"
+    claude = Connection(connection_id="claude", provider="anthropic", base_url=here)
+    gpt = Connection(connection_id="gpt", provider="openai", base_url=here)
+    wrong = ModelSettings(options={"reasoning_effort": "low"})
+    stop = ModelSettings(options={"stop_sequences": ["."]})
+    agent = AgentDefinition(agent_id="critic", model="claude:m", settings=wrong)
+    service = MemoryAgentService([agent], [claude, gpt])
+    async with open_engine(catalog=service) as engine:
+        await engine.create_session(NewSession(model="gpt:m", settings=wrong), session_id="s")
+        of_agent = await refusal_of_turn(engine, "s", "critic")
+        with pytest.raises(EngineError) as of_model:
+            await engine.update_session("s", SessionChanges(model="claude:m"))
+        with pytest.raises(EngineError) as of_settings:
+            await engine.update_session("s", SessionChanges(settings=stop))
+        await engine.update_session("s", SessionChanges(model="claude:m", settings=stop))
+
+    for error, name in (
+        (of_agent, "claude"),
+        (of_model.value, "claude"),
+        (of_settings.value, "gpt"),
+    ):
+        assert error.code is ErrorCode.INVALID_ARGUMENT
+        assert " has no option " in str(error)
+        assert str(error).endswith(f"(connection {name!r})")
 
 
 async def test_a_running_turn_of_a_deleted_agent_goes_on_to_its_end() -> None:
@@ -97,7 +130,7 @@ async def test_a_saved_connection_has_models_at_once_and_a_deleted_one_has_none(
         await engine.delete_connection("offline")
         with pytest.raises(EngineError) as caught:
             await engine.submit_turn("s", "hello")
-        assert caught.value.details["kind"] == "provider"
+        assert caught.value.details == {"kind": "model", "provider": "offline"}
         assert await ask(engine, "other") is SessionStatus.COMPLETED
 
 

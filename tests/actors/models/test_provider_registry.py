@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from actors.models import (
     validate_model_availability,
 )
 from actors.models.anthropic_messages import AnthropicMessagesModel
+from actors.models.base import ToolDefinition
 from actors.models.openai_responses import OpenAIResponsesModel
 from actors.models.wire_model import WireModel
 from tests.actors.models.stream_samples import question, said, sse
@@ -78,11 +80,16 @@ class Endpoint:
         )
 
     async def asked(
-        self, registry: ProviderRegistry, spec: str | ModelConfig, settings: ModelSettings | None = None
+        self,
+        registry: ProviderRegistry,
+        spec: str | ModelConfig,
+        settings: ModelSettings | None = None,
+        tools: tuple[ToolDefinition, ...] = (),
     ) -> dict[str, Any]:
         """The body of the request for one question."""
-        request = msgspec.structs.replace(question(), settings=settings or ModelSettings())
-        await registry.language_model(spec).stream(request, lambda _: None)
+        request = msgspec.structs.replace(question(), settings=settings or ModelSettings(), tools=tools)
+        with contextlib.suppress(EngineError):  # it answers on one wire only
+            await registry.language_model(spec).stream(request, lambda _: None)
         return json.loads(self.requests[-1].content)
 
 
@@ -228,6 +235,31 @@ async def test_fields_that_only_the_server_knows_join_the_request_as_they_are() 
     assert "extra_body" not in asked
 
 
+@pytest.mark.parametrize(
+    ("wire", "searches"),
+    [
+        ("openai-chat", {"type": "builtin_function", "function": {"name": "$web_search"}}),
+        ("openai-responses", {"type": "web_search", "search_context_size": "low"}),
+        ("anthropic-messages", {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}),
+    ],
+)
+async def test_tools_that_the_provider_runs_are_offered_besides_ours(
+    wire: str, searches: dict[str, Any]
+) -> None:
+    endpoint = Endpoint()
+    settings = ModelSettings(options={"tools": [searches]})
+    registry = await registry_of(local("a", wire=wire, settings=settings), http=endpoint.http)
+    ours = ToolDefinition("look", "Looks.", msgspec.Raw(b'{"type":"object"}'))
+
+    asked = await endpoint.asked(registry, "a:m", tools=(ours,))
+    own, *others = asked["tools"]
+    assert "look" in (own.get("name"), own.get("function", {}).get("name"))
+    assert others == [searches]
+    assert (await endpoint.asked(registry, "a:m"))["tools"] == [searches]
+    none = ModelSettings(options={"tools": []})
+    assert not (await endpoint.asked(registry, "a:m", none)).get("tools")
+
+
 async def test_only_listed_models_and_aliases_may_be_asked() -> None:
     alias = ModelAlias(model="c")
     registry = await registry_of(local("a", models=("b",), aliases={"fast": alias}))
@@ -276,7 +308,10 @@ async def test_a_connection_that_is_switched_off_is_not_there_nor_does_the_fallb
     registry = await registry_of(off, local("rest"), fallback="rest")
 
     error = refused(registry, "off:m")
-    assert (error.code, error.details) == (ErrorCode.EXECUTOR_NOT_FOUND, {"kind": "provider"})
+    assert (error.code, error.details) == (
+        ErrorCode.EXECUTOR_NOT_FOUND,
+        {"kind": "model", "provider": "off"},
+    )
     assert "switched off" in str(error)
     assert [connection.connection_id for connection in registry.connections()] == ["rest"]
 
@@ -319,6 +354,8 @@ async def test_settings_of_a_config_are_checked_when_it_is_used() -> None:
         (ModelSettings(options={"extra_body": {"a": object()}}), "an option cannot be sent"),
         (ModelSettings(options={"max_tokens": 1}), "'max_tokens' is no option: say max_output_tokens"),
         (ModelSettings(options={"extra_body": {"stream": False}}), "'stream' is no option: "),
+        (ModelSettings(options={"extra_body": {"tools": []}}), "put 'tools' beside 'extra_body'"),
+        (ModelSettings(options={"tools": None}), "Expected `array`, got `null` - at `tools`"),
         (ModelSettings(max_output_tokens=0), "max_output_tokens must be at least 1, not 0"),
         (ModelSettings(temperature=-1.0), "temperature must be 0 to 2, not -1.0"),
         (ModelSettings(temperature=math.nan), "temperature must be 0 to 2, not nan"),

@@ -120,7 +120,7 @@ async def test_an_unknown_provider_is_answered_with_the_known_ones(spec: str) ->
     error = await refusal(spec)
 
     assert error.code is ErrorCode.EXECUTOR_NOT_FOUND
-    assert error.details["kind"] == "provider"
+    assert error.details["kind"] == "model"
     assert "openai" in str(error)
     assert "scripted" in str(error)
 

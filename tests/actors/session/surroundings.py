@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from actors.access import allow_local
 from actors.agents import AgentDefinition
 from actors.errors import ErrorCode, ErrorInfo
+from actors.model_settings import ModelSettings
 from actors.records import ApprovalMode, ImageMode
 from actors.session.state import SessionEnvironment
 from actors.tools import Tool, ToolContext, ToolRegistry
@@ -54,7 +55,7 @@ def surroundings(new_id: Callable[[], str], image_mode: ImageMode = ImageMode.VI
     )
 
 
-def _check_model(name: str) -> ErrorInfo | None:
+def _check_model(name: str, _: ModelSettings) -> ErrorInfo | None:
     if name.startswith("scripted:"):
         return None
     return ErrorInfo(ErrorCode.EXECUTOR_NOT_FOUND, f"there is no model {name}", {"kind": "model"})
