@@ -37,6 +37,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     - `silence_timeout_seconds`: a model that says nothing for so long has failed.
     - `retry`, `circuit`: when a model call that failed before its first part is made again, and when an
       endpoint counts as down; see `RetryPolicy` and `CircuitPolicy`.
+    - `tool_threads`, `tool_processes`: so many tools of these kinds run at once, of all sessions; None: as
+      many processes as there are cores, and at least four. Tools that are left alone do not count.
     - `image_mode`: models get images as they are, or as the text that `read_image` has read in them.
     - `shutdown_budget_seconds`: what has not ended orderly after it is cancelled; only a store that hangs
       in a call is waited for.
@@ -63,6 +65,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     silence_timeout_seconds: float = 60.0
     retry: RetryPolicy = RetryPolicy()
     circuit: CircuitPolicy = CircuitPolicy()
+    tool_threads: int = 40
+    tool_processes: int | None = None
     image_mode: ImageMode = ImageMode.VISION
     shutdown_budget_seconds: float = 10.0
 
@@ -74,12 +78,14 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
             ("session_idle_seconds", 0),
             ("persist_throttle_seconds", 0),
             ("silence_timeout_seconds", 0),
+            ("tool_threads", 1),
+            ("tool_processes", 1),
             ("shutdown_budget_seconds", 0),
         ):
-            if not getattr(self, name) >= least:
+            value = getattr(self, name)
+            if value is not None and not value >= least:
                 raise EngineError(
-                    ErrorCode.INVALID_ARGUMENT,
-                    f"{name} must be at least {least}, not {getattr(self, name)}",
+                    ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value}"
                 )
         if not self.cleanup_interval_seconds > 0:
             raise EngineError(

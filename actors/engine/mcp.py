@@ -1,4 +1,4 @@
-"""The MCP servers of an engine: how they are started, and what callers may ask of them."""
+"""The MCP servers of an engine: how they are started, and what callers may ask of them and of tools."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from actors.catalog.view import CatalogView
 from actors.connections import McpServer
 from actors.engine.asker import Asker, checked
 from actors.mcp.link import OpenLink
-from actors.mcp.protocol import GetHealth, McpHealth, RegisterServer, ServersChanged, UnregisterServer
+from actors.mcp.protocol import (
+    CheckTools,
+    GetHealth,
+    McpHealth,
+    RegisterServer,
+    ServersChanged,
+    UnregisterServer,
+)
 from actors.mcp.roster import Roster
 from actors.mcp.servers import SERVERS_NAME, McpServersActor
-from actors.tools import ToolRegistry
+from actors.tools import ToolHealthReport, ToolRegistry
 from runtime import ActorRef, ActorSystem
 from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 
@@ -77,7 +84,7 @@ async def open_mcp_servers(
 
 
 class McpCommands(Asker):
-    """The part of an engine that has to do with MCP servers."""
+    """The part of an engine that has to do with MCP servers, and with tools."""
 
     _mcp: ActorRef[Any]
 
@@ -101,3 +108,9 @@ class McpCommands(Asker):
         """How the servers are, by id; with `settled`, once each was tried for the first time."""
         healths: tuple[McpHealth, ...] = await self._ask(self._mcp, GetHealth(settled))
         return healths
+
+    async def tool_health(self, *, principal: str = LOCAL) -> ToolHealthReport:
+        """Which tools can be called now, why the others cannot, and which MCP servers are not there."""
+        self._require(AccessRequest(principal=principal, action=CheckTools.__name__))
+        report: ToolHealthReport = await self._ask(self._mcp, CheckTools())
+        return report

@@ -11,6 +11,7 @@ import msgspec
 from actors.connections import McpServer
 
 __all__ = [
+    "CheckTools",
     "GetHealth",
     "McpCommand",
     "McpHealth",
@@ -107,4 +108,8 @@ class GetHealth(msgspec.Struct, frozen=True, omit_defaults=True, tag=True):
     settled: bool = False
 
 
-McpCommand: TypeAlias = ServersChanged | RegisterServer | UnregisterServer | GetHealth
+class CheckTools(msgspec.Struct, frozen=True, tag=True):
+    """Ask which tools can be called now, of all tools of the engine: a `ToolHealthReport`."""
+
+
+McpCommand: TypeAlias = ServersChanged | RegisterServer | UnregisterServer | GetHealth | CheckTools

@@ -15,6 +15,7 @@ from actors.errors import EngineError, ErrorCode
 from actors.mcp.actor import McpActor
 from actors.mcp.link import OpenLink
 from actors.mcp.protocol import (
+    CheckTools,
     GetHealth,
     McpHealth,
     RegisterServer,
@@ -22,6 +23,7 @@ from actors.mcp.protocol import (
     UnregisterServer,
 )
 from actors.mcp.roster import Change, Roster
+from actors.tools.health import ToolHealthReport, ToolProblem
 from actors.tools.registry import ToolRegistry
 from runtime import ActorRef, Terminated, TrioActor, get_logger, handles
 
@@ -95,7 +97,13 @@ class McpServersActor(TrioActor):
     def health(self, message: GetHealth) -> None:
         reply = self.defer()
         if reply is not None:
-            self.spawn(_gather, tuple(self._actors.values()), message, reply)
+            self.spawn(_answer_health, tuple(self._actors.values()), message, reply)
+
+    @handles(CheckTools)
+    def check_tools(self, _: CheckTools) -> None:
+        reply = self.defer()
+        if reply is not None:
+            self.spawn(_answer_check, tuple(self._actors.values()), self._registry, reply)
 
     @handles(_Revive)
     def revive(self, message: _Revive) -> None:
@@ -140,9 +148,25 @@ class McpServersActor(TrioActor):
             ref.stop(block=False, drain=False)
 
 
-async def _gather(
+async def _answer_health(
     refs: tuple[ActorRef[McpActor], ...], message: GetHealth, reply: pykka.Future[tuple[McpHealth, ...]]
 ) -> None:
+    reply.set(await _gather(refs, message))
+
+
+async def _answer_check(
+    refs: tuple[ActorRef[McpActor], ...], tools: ToolRegistry, reply: pykka.Future[ToolHealthReport]
+) -> None:
+    healths = await _gather(refs, GetHealth())
+    lost = tuple(
+        ToolProblem(health.server_id, health.last_error or f"it is {health.state.value}")
+        for health in healths
+        if not health.healthy
+    )
+    reply.set(msgspec.structs.replace(tools.check_tool_health(), servers=lost))
+
+
+async def _gather(refs: tuple[ActorRef[McpActor], ...], message: GetHealth) -> tuple[McpHealth, ...]:
     healths: list[McpHealth] = []
 
     async def ask(ref: ActorRef[Any]) -> None:
@@ -154,4 +178,4 @@ async def _gather(
     async with trio.open_nursery() as nursery:
         for ref in refs:
             nursery.start_soon(ask, ref)
-    reply.set(tuple(sorted(healths, key=lambda health: health.server_id)))
+    return tuple(sorted(healths, key=lambda health: health.server_id))

@@ -25,11 +25,14 @@ class ToolHealthReport(msgspec.Struct, frozen=True, kw_only=True):
     - `healthy`: can be called.
     - `broken`: a call of it would fail, and why: its server is gone, its function cannot be imported.
     - `unchecked`: can be called, but with any arguments: its schema cannot be used, and why.
+
+    `servers` are the MCP servers that are not connected, by id, and why; their tools may not be offered.
     """
 
     healthy: tuple[str, ...]
     broken: tuple[ToolProblem, ...]
     unchecked: tuple[ToolProblem, ...]
+    servers: tuple[ToolProblem, ...] = ()
 
 
 def health_of(tools: Iterable[Tool]) -> ToolHealthReport:

@@ -66,7 +66,7 @@ class ToolRunner:
       cancellation is left alone there. It may go on; a program that ends waits for it, as trio does.
     - `threads`: so many thread tools run at a time, those that were left alone not counted.
     - `most_left_threads`: where so many were left alone, thread tools are refused.
-    - `processes`: so many process tools run at a time.
+    - `processes`: so many process tools run at a time; None: as many as there are cores, at least four.
     - `grace_seconds`: so long a stopped async call may take to clean up before it is left alone.
 
     Belongs to trio's thread.
@@ -78,12 +78,12 @@ class ToolRunner:
         *,
         threads: int = 40,
         most_left_threads: int = 400,
-        processes: int = _PROCESSES,
+        processes: int | None = None,
         grace_seconds: float = 2.0,
     ) -> None:
         self._start_soon = start_soon
         self._threads = ToolThreads(threads, most_left_threads)
-        self._processes = trio.CapacityLimiter(processes)
+        self._processes = trio.CapacityLimiter(processes or _PROCESSES)
         self._grace_seconds = grace_seconds
         self._calls: set[TaskCall] = set()
         self._left: set[TaskCall] = set()

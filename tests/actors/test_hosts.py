@@ -91,7 +91,13 @@ def test_a_wrong_setting_leaves_no_thread_behind() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_concurrent": 0}, {"max_queue_size": -1}, {"persist_throttle_seconds": -0.1}],
+    [
+        {"max_concurrent": 0},
+        {"max_queue_size": -1},
+        {"persist_throttle_seconds": -0.1},
+        {"tool_threads": 0},
+        {"tool_processes": 0},
+    ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_setting_out_of_range_is_refused_by_its_name(wrong: dict[str, float]) -> None:

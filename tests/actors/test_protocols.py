@@ -37,6 +37,7 @@ from actors.conversation import (
 from actors.errors import ErrorCode, ErrorInfo
 from actors.events import Event, EventBody, GlobalBody, Lagged, TaskOutcome
 from actors.governor import protocol as governor
+from actors.mcp import protocol as mcp
 from actors.persistence import protocol as persistence
 from actors.records import (
     AppendText,
@@ -225,6 +226,11 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     catalog.SubscribeCatalog("mcp"),
     catalog.UnsubscribeCatalog("mcp"),
     catalog.CatalogChanged(agents=("a",), mcp_servers=("s",)),
+    mcp.ServersChanged((McpServer(server_id="s", command="s"),)),
+    mcp.RegisterServer(McpServer(server_id="s", url="https://s")),
+    mcp.UnregisterServer("s"),
+    mcp.GetHealth(settled=True),
+    mcp.CheckTools(),
 )
 UNIONS = (
     session.SessionMessage,
@@ -236,6 +242,7 @@ UNIONS = (
     GlobalBody,
     session.EventPublished | session.EventsLost | session.SubscriptionEnded,
     catalog.CatalogCommand | catalog.CatalogChanged,
+    mcp.McpCommand,
 )
 
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 
+import msgspec
+import pytest
 import trio
 
 from actors.connections import McpServer
 from actors.conversation import FinishPart, FinishReason, Role, ToolCallPart, ToolResult
-from actors.engine import open_engine
+from actors.engine import open_engine, start_engine
+from actors.errors import EngineError, ErrorCode
 from actors.mcp.protocol import McpState
 from actors.models.base import ModelRequest
 from actors.models.scripted import Say, Script, ScriptedModel, say
 from actors.records import ApprovalMode, ChatMode, SessionStatus
 from actors.session.protocol import NewSession
 from actors.settings import EngineSettings
+from actors.tools import ToolProblem, tool
 from tests.actors.mcp.world import crooked, is_running
 
 AGENT = NewSession(mode=ChatMode.AGENT)
@@ -90,6 +96,41 @@ async def test_a_server_is_registered_and_a_broken_one_harms_nobody() -> None:
         assert healths["broken"] is not McpState.READY
         await engine.unregister_mcp_server("s")
         assert (await engine.run_turn(session_id, "again")).answer == "there is no such tool"
+
+
+async def test_the_health_of_tools_names_what_cannot_be_called_and_which_server_is_not_there() -> None:
+    @tool
+    def lost() -> None: ...
+
+    tools = [msgspec.structs.replace(lost, find_problem=lambda: "its disk is gone")]
+    servers = [crooked("well"), McpServer(server_id="broken", command="no-such-program")]
+    async with open_engine(tools=tools, mcp_servers=servers) as engine:
+        await engine.mcp_health(settled=True)
+        report = await engine.tool_health()
+
+    assert "s_echo" in report.healthy
+    assert report.broken == (ToolProblem("lost", "its disk is gone"),)
+    (problem,) = report.servers
+    assert problem.name == "broken"
+    assert "no-such-program" in problem.reason
+
+
+def test_the_health_of_tools_may_be_asked_for_from_any_thread() -> None:
+    with start_engine(mcp_servers=[crooked("well")]) as thread:
+        thread.call(partial(thread.engine.mcp_health, settled=True))
+
+        report = asyncio.run(thread.engine.tool_health())
+
+    assert "s_echo" in report.healthy
+    assert (report.broken, report.servers) == ((), ())
+
+
+async def test_a_caller_who_may_not_learns_no_health_of_tools() -> None:
+    async with open_engine(authorize=lambda request: request.action != "CheckTools") as engine:
+        with pytest.raises(EngineError) as caught:
+            await engine.tool_health()
+
+    assert caught.value.code is ErrorCode.FORBIDDEN
 
 
 async def test_what_a_lost_server_comes_to_is_a_result_that_the_model_reads() -> None:
