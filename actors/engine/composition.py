@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeAlias, TypeVar, Unpack
 
 import trio
 
@@ -21,6 +21,7 @@ from actors.errors import EngineError, ErrorCode, ErrorInfo
 from actors.governor import Governors, named_connection
 from actors.mcp.environment import program_environment
 from actors.mcp.links import sdk_links
+from actors.model_settings import ModelSettings
 from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.persistence.actor import PersistenceActor
@@ -52,6 +53,9 @@ from runtime.supervision import ChildSpec, FindChild, Intensity, Supervisor
 __all__ = ["EngineThread", "open_engine", "start_engine"]
 
 R = TypeVar("R")
+
+CheckModel: TypeAlias = Callable[[str, ModelSettings], None]
+"""Raises `EngineError` if `provider:model` cannot be asked with these settings."""
 
 _log = get_logger("engine")
 
@@ -98,9 +102,12 @@ async def _engine_on(system: ActorSystem, parts: EngineParts) -> AsyncGenerator[
             now=parts.now,
         ) as mcp,
     ):
-        find_model = _mapped(parts.model_for) if parts.model_for else view.find_model
+        find_model, check_model = view.find_model, view.check_model
         if parts.model_for is None:
             find_model(settings.model)  # a wrong one is told before there is a store for it
+        else:
+            find_model = _mapped(parts.model_for)
+            check_model = _any_settings(find_model)
         store = await _open_store(settings, parts.ids) if parts.store is None else parts.store
         persistence = system.spawn_named(
             "persistence",
@@ -118,7 +125,7 @@ async def _engine_on(system: ActorSystem, parts: EngineParts) -> AsyncGenerator[
             system.nursery.start_soon, threads=settings.tool_threads, processes=settings.tool_processes
         )
         registry = await _start_registry(
-            system, parts, view.find_agent, find_model, persistence, governors, tools
+            system, parts, view.find_agent, find_model, check_model, persistence, governors, tools
         )
         engine = Engine(
             system,
@@ -149,6 +156,7 @@ async def _start_registry(
     parts: EngineParts,
     find_agent: Callable[[str], AgentDefinition | None],
     find_model: ModelFor,
+    check_model: CheckModel,
     persistence: ActorRef[PersistenceActor],
     governors: Governors,
     tools: ToolRunner,
@@ -156,7 +164,7 @@ async def _start_registry(
     """Under a supervisor, which brings it back with its ref and its mail when it fails."""
     environment = SessionEnvironment(
         new_id=parts.ids,
-        check_model=_check_of(find_model),
+        check_model=_reported(check_model),
         find_agent=find_agent,
         tools=parts.tools,
         authorize=parts.authorize,
@@ -210,7 +218,9 @@ def _mapped(model_for: ModelFor) -> ModelFor:
         except Exception as error:
             _log.exception("model_for failed", model=name)
             raise EngineError(
-                ErrorCode.EXECUTOR_NOT_FOUND, f"the model {name} cannot be had: {type(error).__name__}"
+                ErrorCode.EXECUTOR_NOT_FOUND,
+                f"the model {name} cannot be had: {type(error).__name__}",
+                kind="model",
             ) from error
 
     return find_model
@@ -233,10 +243,19 @@ def _checked_prompt(prompt: PromptFor) -> PromptFor:
     return checked_prompt
 
 
-def _check_of(find_model: ModelFor) -> Callable[[str], ErrorInfo | None]:
-    def check_model(name: str) -> ErrorInfo | None:
+def _any_settings(find_model: ModelFor) -> CheckModel:
+    """Foreign models take what they like."""
+
+    def check_model(name: str, _: ModelSettings) -> None:
+        find_model(name)
+
+    return check_model
+
+
+def _reported(check: CheckModel) -> Callable[[str, ModelSettings], ErrorInfo | None]:
+    def check_model(name: str, settings: ModelSettings) -> ErrorInfo | None:
         try:
-            find_model(name)
+            check(name, settings)
         except EngineError as error:
             return error.info
         return None
