@@ -14,8 +14,8 @@ __all__ = ["ending", "missing_answer"]
 _CUT = {
     FinishReason.LENGTH: "cut at the length limit",
     FinishReason.CONTENT_FILTER: "cut by the provider's content filter",
-    FinishReason.REFUSAL: "declined by the model",
-    FinishReason.MAX_TURNS: "stopped at the limit of model calls for one question",
+    FinishReason.REFUSAL: "the model declined to answer",
+    FinishReason.MAX_TURNS: "stopped at the limit of model calls",
 }
 
 

@@ -100,8 +100,8 @@ seen
         (FinishReason.TOOL_CALLS, ""),
         (FinishReason.LENGTH, "*(cut at the length limit)*"),
         (FinishReason.CONTENT_FILTER, "*(cut by the provider's content filter)*"),
-        (FinishReason.REFUSAL, "*(declined by the model)*"),
-        (FinishReason.MAX_TURNS, "*(stopped at the limit of model calls for one question)*"),
+        (FinishReason.REFUSAL, "*(the model declined to answer)*"),
+        (FinishReason.MAX_TURNS, "*(stopped at the limit of model calls)*"),
     ],
 )
 def test_an_answer_that_is_not_whole_says_why(reason: FinishReason, said: str) -> None:
