@@ -23,7 +23,7 @@ from actors.cli.chat.voice import Voice
 from actors.cli.interrupts import Interrupts
 from actors.cli.live_turn import LiveTurn
 from actors.cli.render_text import reference_line
-from actors.conversation import FileReference, MessageState
+from actors.conversation import FileReference, FinishReason, MessageState
 from actors.endings import ending
 from actors.engine import Engine, EngineThread
 from actors.errors import EngineError, ErrorCode
@@ -233,9 +233,11 @@ class Chat:
             self.voice.fail(outcome.error)
             return False
         completed = outcome.status is SessionStatus.COMPLETED
-        how = ending(
-            MessageState.COMPLETE if completed else MessageState.ABORTED, outcome.finish_reason, None
-        )
+        if outcome.status is SessionStatus.MAX_TURNS_REACHED:
+            how = ending(MessageState.COMPLETE, FinishReason.MAX_TURNS, None)
+        else:
+            state = MessageState.COMPLETE if completed else MessageState.ABORTED
+            how = ending(state, outcome.finish_reason, None)
         if how:
             self.voice.say(f"({how})")
         return completed

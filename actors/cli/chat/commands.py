@@ -35,6 +35,7 @@ from actors.cli.chat.tool_commands import act, approve, cancel, drop, file, imag
 __all__ = ["COMMANDS", "Command"]
 
 _NEW_TEXT = "/edit and /edit! take the new text from the next line, in a pipe too"
+_FILES = '@path, @path:12-40 and @"a path" in a message send files of the --workspace with it'
 _KEYS = "Ctrl-C stops an answer; at the prompt it ends the chat, as Ctrl-D does"
 
 
@@ -66,6 +67,7 @@ def _help(chat: Chat, _: str) -> bool:
     for usage, command in zip(usages, COMMANDS.values(), strict=True):
         chat.voice.show(f"{usage:{width}}  {command.does}")
     chat.voice.show(_NEW_TEXT)
+    chat.voice.show(_FILES)
     chat.voice.show(_KEYS)
     return True
 

@@ -106,7 +106,8 @@ def _tell_news(chat: Chat) -> bool:
         pool = chat.ask(chat.engine.pool_status)
         runtimes = chat.ask(chat.engine.runtimes)
         if pool.running or pool.queued or pool.waiting or any(runtime.unread_count for runtime in runtimes):
-            chat.voice.say(f"[{status_line(pool, runtimes)}]")
+            waits = f" | {pool.waiting} waiting for your decision" if pool.waiting else ""
+            chat.voice.say(f"[{status_line(pool, runtimes)}{waits}]")
     return all_completed
 
 

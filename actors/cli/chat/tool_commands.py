@@ -86,8 +86,6 @@ def tell_tools(chat: Chat) -> None:
         names = ", ".join(own.tool.name for own in chat.toolbox.own)
         chat.voice.say(f"tools: {names}")
     if chat.toolbox.mcp_servers:
-        if chat.voice.is_interactive:
-            chat.voice.say("waiting for the MCP servers (Ctrl-C does not wait)")
         for line in mcp_lines(_settled(chat)):
             chat.voice.say(line)
     if chat.sessions.current.setup.work_mode is WorkMode.PLAN:
@@ -97,6 +95,8 @@ def tell_tools(chat: Chat) -> None:
 def _settled(chat: Chat) -> Sequence[McpHealth]:
     try:
         with chat.interrupts.raising():
+            if chat.voice.is_interactive:
+                chat.voice.say("waiting for the MCP servers (Ctrl-C does not wait)")
             return chat.ask(chat.engine.mcp_health, settled=True)
     except KeyboardInterrupt:
         return chat.ask(chat.engine.mcp_health)

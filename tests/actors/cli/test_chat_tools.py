@@ -171,6 +171,9 @@ def test_a_session_in_the_background_waits_until_the_user_comes_back(
         while "waits for your decision: /go 1, then /wait asks" not in screen.seen:
             screen.type("\r")
             screen.wait_for("2> ")
+        screen.type("\r")
+        screen.wait_for(" | 1 waiting for your decision]")
+        screen.wait_for("2> ")
         screen.type("/sessions\r")
         screen.wait_for("waiting_confirmation")
         screen.wait_for("2> ")
@@ -257,6 +260,22 @@ def test_long_arguments_are_cut_and_shown_whole_on_request(
     assert "characters more)" in told
     assert "[s]how the whole call" in told
     assert "x" * 1000 in told
+
+
+def test_a_model_that_calls_tools_for_ever_is_stopped_and_that_is_said(
+    store: Path, model: Endpoint, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        model.will_say(calls(call("uptime")))
+    options = ("--store", store, "--base-url", model.base_url, "--tools", "mytools")
+
+    done = greenroom("chat", *options, typed=b"Go\n", cwd=user_tools(tmp_path))
+
+    assert done.stderr.decode().endswith("(stopped at the limit of model calls)\n")
+    assert done.returncode == 1
+    session = only_session_in(store)
+    shown = greenroom("show", session.record.session_id, "--store", store).stdout.decode()
+    assert shown.endswith("(stopped at the limit of model calls)\n")
 
 
 # --- rules, modes and listings ----------------------------------------------------------------------
