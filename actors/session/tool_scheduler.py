@@ -72,11 +72,12 @@ class ToolScheduler:
     Their ids are all different. Where nothing is executed and nothing waits for a person, all are over.
     """
 
-    __slots__ = ("_at_work", "_begun", "_calls", "_made", "_tools")
+    __slots__ = ("_at_work", "_begun", "_calls", "_made", "_tools", "_unfinished")
 
     def __init__(self, tools: ToolRegistry) -> None:
         self._tools = tools
         self._calls: dict[str, CallRecord] = {}
+        self._unfinished: dict[str, CallRecord] = {}  # those of them that are not over, in the same order
         self._at_work: tuple[tuple[str, str], ...] = ()  # stopped, and not ended: call id and group
         # Made when they are needed: most sessions are at rest.
         self._begun: set[str] | None = None
@@ -92,7 +93,7 @@ class ToolScheduler:
 
     def begin_turn(self) -> None:
         """Forget what the last turn called."""
-        self._calls = {}
+        self._calls, self._unfinished = {}, {}
         self._begun = self._made = None
 
     def restore(self, calls: tuple[CallRecord, ...]) -> None:
@@ -104,7 +105,7 @@ class ToolScheduler:
     def execute(self, calls: Iterable[ToolCall], policy: ToolPolicy, now: Now) -> None:
         """Take the calls of an answer: each is scheduled, waits for a person, or is over."""
         self._begun = None
-        self._calls = {}
+        self._calls, self._unfinished = {}, {}
         for call in calls:
             self._change(self._validated(call, policy, now))
         self._schedule(policy, now)
@@ -116,7 +117,7 @@ class ToolScheduler:
 
         `policy` is the one after the decision: other calls that need none any more are let go with it.
         """
-        for call in self.calls:
+        for call in tuple(self._unfinished.values()):
             if call.state is not CallState.AWAITING_APPROVAL:
                 continue
             if call.call.call_id == call_id:
@@ -156,9 +157,7 @@ class ToolScheduler:
         `stopped` says that they have ended.
         """
         stopped = [
-            call
-            for call in self.calls
-            if call.state not in FINAL_CALLS and (call_ids is None or call.call.call_id in call_ids)
+            call for call in self._unfinished.values() if call_ids is None or call.call.call_id in call_ids
         ]
         for call in stopped:
             self._change(
@@ -193,7 +192,7 @@ class ToolScheduler:
         """Of the calls that the store knows as begun, those that are to run now: each is given once."""
         if self._begun is None:
             self._begun = set()
-        running = {call.call.call_id for call in self._calls.values() if call.state is CallState.EXECUTING}
+        running = {call.call.call_id for call in self._executing()}
         new = running - self._begun
         begun = [
             call.call for call in durable if call.state is CallState.EXECUTING and call.call.call_id in new
@@ -204,7 +203,7 @@ class ToolScheduler:
     def take_results(self) -> tuple[CallRecord, ...]:
         """All calls, which are over, in the model's order; the scheduler is empty then."""
         calls = self.calls
-        self._calls = {}
+        self._calls, self._unfinished = {}, {}
         self._begun = None
         return calls
 
@@ -212,7 +211,8 @@ class ToolScheduler:
         return self._calls.get(call_id)
 
     def has(self, *states: CallState) -> bool:
-        return any(call.state in states for call in self._calls.values())
+        """Whether a call that is not over is in one of these states."""
+        return any(call.state in states for call in self._unfinished.values())
 
     def may_begin(self, policy: ToolPolicy) -> bool:
         """Whether there is a call that would be begun now, if those that were stopped had ended."""
@@ -273,14 +273,12 @@ class ToolScheduler:
         Of a group a call waits for those before it to be over, also for one that waits for a person: the
         order may be what the model relies on.
         """
-        executing = [call for call in self._calls.values() if call.state is CallState.EXECUTING]
+        executing = self._executing()
         room = policy.max_parallel - len(executing) - len(at_work)
         taken = {self._group_of(call) for call in executing} | {group for _, group in at_work}
-        for call in self.calls:
+        for call in tuple(self._unfinished.values()):
             if room <= 0:
                 return
-            if call.state in FINAL_CALLS:
-                continue
             group = self._group_of(call)
             if call.state is CallState.SCHEDULED and (not group or group not in taken):
                 yield call
@@ -289,12 +287,20 @@ class ToolScheduler:
                 room -= 1
             taken.add(group)
 
+    def _executing(self) -> list[CallRecord]:
+        return [call for call in self._unfinished.values() if call.state is CallState.EXECUTING]
+
     def _group_of(self, call: CallRecord) -> str:
         tool = self._tools.get_tool(call.call.name)
         return "" if tool is None else tool.group
 
     def _change(self, changed: CallRecord) -> None:
-        self._calls[changed.call.call_id] = changed
+        call_id = changed.call.call_id
+        self._calls[call_id] = changed
+        if changed.state in FINAL_CALLS:
+            self._unfinished.pop(call_id, None)
+        else:
+            self._unfinished[call_id] = changed
 
 
 def _begun(call: CallRecord, now: Now) -> CallRecord:
