@@ -102,7 +102,7 @@ class SessionActor(TrioActor):
         self._name = session_name(session_id)
         self._model_call: ModelCall | None = None
         self._tool_runs: dict[tuple[str, str], ToolRun] | None = None  # by task and call id
-        self._tasks: TurnTasks | None = None  # made when there are any: most sessions are at rest
+        self._tasks: TurnTasks | None = None  # while there is a turn: most sessions are at rest
         self._requests: dict[int, pykka.Future[Any]] = {}
         self._last_request = 0
 
@@ -132,6 +132,9 @@ class SessionActor(TrioActor):
         self._perform(decide(self._state, message, self._now(), request))
         if self._status() is not status:
             self._log_transition()
+        if self._tasks is not None and self._state.turn is None and self._tasks.is_at_rest:
+            self._tasks = self._tool_runs = None
+            self._requests = self._requests or {}  # one that was emptied keeps the room of its entries
 
     def _perform(self, effects: Iterable[Effect]) -> None:  # noqa: C901 - a table, one case an effect
         for effect in effects:

@@ -51,6 +51,11 @@ class TurnTasks:
         self._number = 0
         self._grace: ChildTask | None = None
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether all that was started has ended."""
+        return not self._children and not self._stopped
+
     def start(
         self, task_id: str, name: str, function: Callable[..., Awaitable[object]], *args: Any
     ) -> None:
