@@ -55,24 +55,30 @@ def _begin_text(state: SessionState, turn: Turn, text: str, thought: str, now: N
 
 
 def images_read(state: SessionState, message: ImagesRead, now: Now) -> list[Effect]:
-    """The text of images is there: keep it with them, and ask the model."""
+    """The text of images is there: keep it with them, and ask the model, or end the turn if some is not."""
     turn = state.current_turn(message.task_id)
     if turn is None or turn.phase is not Phase.READING:
         return []
-    if message.error is not None:
-        return settling.settle(state, turn, SessionStatus.FAILED, message.error, now)
     read: list[Message] = []
     for message_id, texts in message.texts:
         found = state.tree.find(message_id)
         if found is not None:
             images = zip(images_in(found), texts, strict=True)
             changed = [msgspec.structs.replace(image, text=text) for image, text in images]
-            read.append(with_images(found, changed))
+            if any(image.text for image in changed):
+                read.append(with_images(found, changed))
     for found in read:
         state.put_message(found)
-    effects = state.write(*map(PutMessage, read), immediate=False)
-    for found in read:
-        effects += state.publish(MessageChanged(found), turn.task_id, now)
+
+    def stored(state: SessionState, now: Now) -> list[Effect]:
+        effects: list[Effect] = []
+        for found in read:
+            effects += state.publish(MessageChanged(found), turn.task_id, now)
+        return effects
+
+    effects = state.write(*map(PutMessage, read), immediate=False, then=stored) if read else []
+    if message.error is not None:
+        return effects + settling.settle(state, turn, SessionStatus.FAILED, message.error, now)
     return effects + call_model(state, turn, now)
 
 

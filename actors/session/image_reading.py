@@ -24,19 +24,23 @@ _NOTHING = "(There is no text in this image.)"
 async def read_images(
     task_id: str, images: tuple[tuple[str, tuple[Image, ...]], ...], read_image: ReadImage
 ) -> ImagesRead:
-    """The text of each image, one after the other; what has its text is not read again."""
-    texts: list[tuple[str, tuple[str, ...]]] = []
+    """The text of each image, one after the other; what has its text is not read again.
+
+    Where one cannot be read, what was read before it is there, beside the error.
+    """
+    texts = {message_id: [image.text for image in shown] for message_id, shown in images}
+    failure = None
     try:
         for message_id, shown in images:
-            read = [image.text or await _read(image, read_image) for image in shown]
-            texts.append((message_id, tuple(read)))
+            for place, image in enumerate(shown):
+                texts[message_id][place] = image.text or await _read(image, read_image)
     except EngineError as error:
-        return ImagesRead(task_id, (), storable_error(error.info))
+        failure = storable_error(error.info)
     except Exception as error:  # noqa: BLE001 - translation edge: a reader may raise anything
         _log.exception("an image could not be read", task_id=task_id)
         what = f"an image could not be read: {type(error).__name__}"
-        return ImagesRead(task_id, (), ErrorInfo(ErrorCode.EXECUTION_FAILED, what))
-    return ImagesRead(task_id, tuple(texts))
+        failure = ErrorInfo(ErrorCode.EXECUTION_FAILED, what)
+    return ImagesRead(task_id, tuple((one, tuple(read)) for one, read in texts.items()), failure)
 
 
 async def _read(image: Image, read_image: ReadImage) -> str:

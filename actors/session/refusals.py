@@ -27,6 +27,9 @@ LONGEST_TEXT = 10_000_000
 LARGEST_IMAGE = 20_000_000
 """Bytes of one image."""
 
+MOST_IMAGE_BYTES = 100_000_000
+"""Bytes of all images of one message."""
+
 LONGEST_REQUEST_ID = 200
 
 
@@ -104,5 +107,10 @@ def unusable_question(question: Question) -> ErrorInfo | None:
             return invalid(f"{image.media_type!r} is no image: give one as image/png, image/jpeg, ...")
         if not 0 < len(image.data) <= LARGEST_IMAGE:
             return invalid(f"an image has 1 to {LARGEST_IMAGE:,} bytes, not {len(image.data):,}")
+    total = sum(len(image.data) for image in question.images)
+    if total > MOST_IMAGE_BYTES:
+        return invalid(
+            f"the images of a message have {total:,} bytes; at most {MOST_IMAGE_BYTES:,} are taken"
+        )
     named = [text for image in question.images for text in (image.media_type, image.file_name, image.text)]
     return not_unicode(question.text, *named, *(text for file in files for text in file))

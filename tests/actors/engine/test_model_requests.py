@@ -1,11 +1,8 @@
-"""What a model is asked with: settings, the system prompt, images, what only its provider understands."""
+"""What a model is asked with: settings, the system prompt, what only its provider understands."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.agents import AgentDefinition
@@ -14,28 +11,20 @@ from actors.conversation import (
     Attachment,
     FinishPart,
     FinishReason,
-    Image,
     ProviderItem,
     ProviderItemPart,
     TextPart,
     ToolCallPart,
 )
-from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.events import AnswerStreamed, Event, TaskFinished
 from actors.model_settings import ModelSettings
 from actors.models.base import ModelRequest
 from actors.models.scripted import Fail, Hang, Say, say
 from actors.prompts import PromptContext
-from actors.records import ChatMode, ImageMode, SessionStatus, WorkMode
+from actors.records import ChatMode, SessionStatus, WorkMode
 from actors.session.protocol import NewSession, SessionChanges
-from actors.session.questions import images_in
-from actors.settings import EngineSettings
 from tests.actors.engine.tool_stage import AGENT, Toolbox, call, open_box, sent_results, wants
-
-FIRST, SECOND = Image("image/png", b"first"), Image("image/png", b"second", "b.png")
-OCR = EngineSettings(image_mode=ImageMode.OCR)
-
 
 # -- settings and prompts --
 
@@ -147,109 +136,6 @@ async def test_attachments_are_in_the_request_as_they_were_given() -> None:
         await engine.run_turn("s", "read", attachments=[attached])
 
     assert getattr(model.requests[0].messages[-1].content, "attachments", None) == (attached,)
-
-
-# -- images --
-
-
-class Reader:
-    """Reads in an image what its bytes say; `error` is raised instead while there is one."""
-
-    def __init__(self) -> None:
-        self.read: list[bytes] = []
-        self.error: Exception | None = None
-        self.hangs = False
-
-    async def __call__(self, image: Image) -> str:
-        self.read.append(image.data)
-        await trio.lowlevel.checkpoint()
-        if self.hangs:
-            await trio.sleep_forever()
-        if self.error is not None:
-            raise self.error
-        return f"  {image.data.decode()} \n"
-
-
-def sent_images(request: ModelRequest) -> list[Image]:
-    return [image for message in request.messages for image in images_in(message)]
-
-
-async def test_a_model_that_sees_gets_images_as_they_are_and_nobody_reads_them() -> None:
-    reader = Reader()
-    shown = Image("image/png", b"first", text="what a client has read")
-    async with open_box(read_image=reader) as (engine, model):
-        await engine.run_turn("s", "look", images=[shown, SECOND])
-
-    assert sent_images(model.requests[0]) == [FIRST, SECOND]
-    assert reader.read == []
-
-
-async def test_images_are_read_once_and_their_text_is_kept_over_a_restart(tmp_path: Path) -> None:
-    reader = Reader()
-    settings = EngineSettings(image_mode=ImageMode.OCR, store=str(tmp_path / "chats.db"))
-    async with open_box(settings=settings, read_image=reader) as (engine, model):
-        await engine.run_turn("s", "look", images=[FIRST, SECOND])
-        await engine.run_turn("s", "and again")
-        assert [image.text for image in sent_images(model.requests[1])] == ["first", "second"]
-    assert reader.read == [b"first", b"second"]
-
-    async with open_box(settings=settings, sessions={}, read_image=reader) as (engine, model):
-        await engine.run_turn("s", "and after a restart", images=[Image("image/png", b"third")])
-        await engine.run_turn("s", "a last time")
-        texts = [[image.text for image in sent_images(request)] for request in model.requests]
-
-    assert texts == [["first", "second", "third"]] * 2
-    assert reader.read == [b"first", b"second", b"third"]
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (ValueError("illegible"), ErrorCode.EXECUTION_FAILED),
-        (EngineError(ErrorCode.NETWORK_ERROR, "the reader is down"), ErrorCode.NETWORK_ERROR),
-    ],
-)
-async def test_an_image_that_cannot_be_read_fails_the_turn_which_may_be_resumed(
-    error: Exception, code: ErrorCode
-) -> None:
-    reader = Reader()
-    reader.error = error
-    async with open_box(settings=OCR, read_image=reader) as (engine, model):
-        outcome = await engine.run_turn("s", "look", images=[FIRST])
-        assert outcome.status is SessionStatus.FAILED
-        assert outcome.error is not None
-        assert outcome.error.code is code
-        assert (await engine.pool_status()).running == 0
-
-        reader.error = None
-        resumed = await engine.wait_turn("s", await engine.resume_turn("s"))
-
-    assert resumed.status is SessionStatus.COMPLETED
-    assert [image.text for image in sent_images(model.requests[-1])] == ["first"]
-    assert model.calls == 1
-
-
-async def test_a_turn_is_stopped_while_an_image_is_read() -> None:
-    reader = Reader()
-    reader.hangs = True
-    async with open_box(settings=OCR, read_image=reader) as (engine, model):
-        task_id = await engine.submit_turn("s", "look", images=[FIRST])
-        await wait_all_tasks_blocked()
-        assert (await engine.pool_status()).running == 1
-        assert await engine.abort_turn("s")
-        assert (await engine.wait_turn("s", task_id)).status is SessionStatus.ABORTED
-        await wait_all_tasks_blocked()
-        assert (await engine.pool_status()).running == 0
-
-    assert model.calls == 0
-
-
-async def test_text_is_read_in_images_only_where_somebody_can_do_it() -> None:
-    with pytest.raises(EngineError, match="needs `read_image`") as caught:
-        async with open_engine(OCR):
-            pass
-
-    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
 # -- what only the provider understands --
