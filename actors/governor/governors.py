@@ -7,7 +7,7 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import pykka
@@ -41,6 +41,21 @@ _RESTARTS_BORNE = Intensity(max_restarts=5, period_seconds=10.0)
 _TIMES_ASKED = 3
 
 
+_Endpoint: TypeAlias = tuple[str, str, str, str, str, dict[str, str]]
+
+
+def _endpoint_of(connection: Connection) -> _Endpoint:
+    """Where a connection leads, and who one is there."""
+    return (
+        connection.provider,
+        connection.base_url,
+        connection.wire,
+        connection.api_key,
+        connection.key_variable,
+        connection.headers,
+    )
+
+
 def named_connection(model: str) -> Connection:
     """The connection in `connection:model`, which allows everything."""
     return Connection(connection_id=model.partition(":")[0])
@@ -49,8 +64,9 @@ def named_connection(model: str) -> Connection:
 class Governors:
     """The governors of an engine, each made when its connection is first called.
 
-    They run under `supervisor`. `connection_of` is asked before every call, so that what it
-    says of how many calls a connection allows at once counts from the next one on.
+    They run under `supervisor`. `connection_of` is asked before every call, so that what it says of how
+    many calls a connection allows at once counts from the next one on. Of a connection that leads elsewhere
+    now, or with another key, nothing bad is known.
     """
 
     def __init__(
@@ -68,6 +84,7 @@ class Governors:
         self._chance = chance
         self._call_ids = itertools.count(1)
         self._refs: dict[str, ActorRef[GovernorActor]] = {}
+        self._endpoints: dict[str, tuple[_Endpoint, int]] = {}
         self.supervisor = system.spawn(Supervisor, intensity=_RESTARTS_BORNE)
 
     def admission(self, model: str, priority: int = 0) -> Admission:
@@ -76,7 +93,9 @@ class Governors:
         Raises:
             EngineError: of `connection_of`.
         """
-        return Admission(self, self._connection_of(model), next(self._call_ids), priority)
+        connection = self._connection_of(model)
+        endpoint = self._endpoint_number(connection)
+        return Admission(self, connection, endpoint, next(self._call_ids), priority)
 
     async def governor_of(self, connection: str) -> ActorRef[GovernorActor] | None:
         """Its governor, through all its restarts; None if there are none any more."""
@@ -95,6 +114,14 @@ class Governors:
             if status is not None:
                 found.append(status)
         return tuple(found)
+
+    def _endpoint_number(self, connection: Connection) -> int:
+        """Another one after each change of where the connection leads."""
+        endpoint = _endpoint_of(connection)
+        before, number = self._endpoints.get(connection.connection_id, (endpoint, 0))
+        number += before != endpoint
+        self._endpoints[connection.connection_id] = (endpoint, number)
+        return number
 
     async def _start(self, connection: str) -> ActorRef[GovernorActor] | None:
         permits: dict[int, float] = {}
@@ -116,12 +143,17 @@ class Admission:
 
     __slots__ = ("_attempt", "_call_id", "_connection_id", "_governors", "_has_answer", "_ref", "_request")
 
-    def __init__(self, governors: Governors, connection: Connection, call_id: int, priority: int) -> None:
+    def __init__(
+        self, governors: Governors, connection: Connection, endpoint: int, call_id: int, priority: int
+    ) -> None:
         self._governors = governors
         self._connection_id = connection.connection_id
         self._call_id = call_id
         self._request = AcquirePermit(
-            call_id=call_id, priority=priority, max_concurrent=connection.max_concurrent
+            call_id=call_id,
+            priority=priority,
+            max_concurrent=connection.max_concurrent,
+            endpoint=endpoint,
         )
         self._ref: ActorRef[GovernorActor] | None = None
         self._attempt = 0
@@ -172,14 +204,18 @@ class Admission:
         """The first part has come: from here on nothing is tried again."""
         if not self._has_answer:
             self._has_answer = True
-            self._tell(CallAnswered(self._call_id))
+            self._tell(CallAnswered(self._call_id, self._request.endpoint))
 
     async def _pause_after(self, error: ErrorInfo, spent_seconds: float) -> float | None:
         if self._has_answer:
             return None
         ruling = await self._ask(
             CallFailed(
-                call_id=self._call_id, error=error, attempt=self._attempt, spent_seconds=spent_seconds
+                call_id=self._call_id,
+                error=error,
+                attempt=self._attempt,
+                spent_seconds=spent_seconds,
+                endpoint=self._request.endpoint,
             )
         )
         return ruling.retry_after_seconds if isinstance(ruling, Ruling) else None

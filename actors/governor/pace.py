@@ -7,7 +7,7 @@ import math
 from actors.errors import ErrorInfo
 from actors.governor.retrying import RetryPolicy, retry_after_of
 
-__all__ = ["CATCH_UP_SECONDS", "FORGET_SECONDS", "START_RATE", "Pace"]
+__all__ = ["CATCH_UP_SECONDS", "FORGET_SECONDS", "LONGEST_CLOSED_SECONDS", "START_RATE", "Pace"]
 
 START_RATE = 10.0
 """Calls a second with which a connection is taken up again."""
@@ -24,6 +24,9 @@ LATER_GROWTH = 0.1
 FORGET_SECONDS = 60.0
 """So long after the last throttling there is no limit any more."""
 
+LONGEST_CLOSED_SECONDS = 3600.0
+"""After this it is seen whether the endpoint still wants to be left alone: its owner may have paid more."""
+
 CATCH_UP_SECONDS = 0.05
 """Of a timer that rings late so much is made good."""
 
@@ -37,7 +40,7 @@ class Pace:
     it grows by a tenth each second. Without this everybody would come back at the same moment.
 
     A call that had begun before the last cut says nothing of the rate since. `closed_until` is what the
-    endpoint asked for when that was more than anybody waits for.
+    endpoint asked for when that was more than anybody waits for, and at most an hour.
     """
 
     __slots__ = (
@@ -68,6 +71,7 @@ class Pace:
         self.last_error = error
         asked = retry_after_of(error)
         if asked is not None and asked > self._policy.max_retry_after_seconds:
+            asked = min(asked, max(LONGEST_CLOSED_SECONDS, self._policy.max_retry_after_seconds))
             self.closed_until = max(self.closed_until, now + asked)
         if began_at <= self._cut_at:
             # One of the same herd: the time it was told counts, but nothing is to be learned from it.

@@ -29,12 +29,14 @@ class AcquirePermit(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     While the endpoint cools it is answered with `ComeAgain` at once. Refused with the last error of the
     connection while that is not to be called. Larger `priority` first; inside one the smaller `call_id`, so
     that a call that tries again has the place that it had. `max_concurrent` is what the connection allows
-    now, None: everything.
+    now, None: everything. `endpoint` is a larger number when the connection leads elsewhere than before, or
+    with another key: what was learned until then does not count any more, nor what older calls will tell.
     """
 
     call_id: int
     priority: int = 0
     max_concurrent: int | None = None
+    endpoint: int = 0
 
 
 class ComeAgain(msgspec.Struct, frozen=True, tag=True):
@@ -48,6 +50,7 @@ class CallAnswered(msgspec.Struct, frozen=True, tag=True):
     """The endpoint has sent the first part of an answer: it lives, and lets calls in."""
 
     call_id: int
+    endpoint: int = 0
 
 
 class CallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True):
@@ -60,6 +63,7 @@ class CallFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     error: ErrorInfo
     attempt: int
     spent_seconds: float = 0.0
+    endpoint: int = 0
 
 
 class Ruling(msgspec.Struct, frozen=True, tag=True):

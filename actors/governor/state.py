@@ -85,14 +85,17 @@ class GovernorState:
 
     `permits` are the calls under way and when they began. It is handed from one incarnation of a governor
     to the next, so that a failing one lets no more calls in than are allowed. Everything else is learned
-    anew. A call is waiting or has a permit, never both.
+    anew. A call is waiting or has a permit, never both. What calls of another `endpoint` tell is not about
+    this one.
     """
 
     __slots__ = (
+        "_circuit_policy",
         "_queue",
         "_waiting",
         "circuit",
         "connection",
+        "endpoint",
         "max_concurrent",
         "pace",
         "permits",
@@ -109,12 +112,18 @@ class GovernorState:
         self.connection = connection
         self.permits = permits
         self.retry = retry or RetryPolicy()
-        self.pace = Pace(self.retry)
-        self.circuit = Circuit(circuit or CircuitPolicy())
+        self._circuit_policy = circuit or CircuitPolicy()
+        self.begin_anew(endpoint=0)
         self.max_concurrent: int | None = None
         # The order of those who wait. Who was withdrawn stays in the queue until its turn comes.
         self._waiting: dict[int, int] = {}
         self._queue: list[tuple[int, int]] = []
+
+    def begin_anew(self, endpoint: int) -> None:
+        """Nothing is known of this endpoint yet."""
+        self.pace = Pace(self.retry)
+        self.circuit = Circuit(self._circuit_policy)
+        self.endpoint = endpoint
 
     @property
     def waiting(self) -> int:
@@ -164,8 +173,9 @@ def decide(state: GovernorState, message: GovernorMessage, now: float, chance: f
     match message:
         case AcquirePermit():
             effects = _acquire(state, message, now)
-        case CallAnswered(call_id):
-            _heard_of(state, call_id, now)
+        case CallAnswered(call_id, endpoint):
+            if endpoint == state.endpoint:
+                _heard_of(state, call_id, now)
         case CallFailed():
             effects = [Ruled(message.call_id, _judge(state, message, now, chance))]
         case ReturnPermit(call_id):
@@ -179,6 +189,8 @@ def decide(state: GovernorState, message: GovernorMessage, now: float, chance: f
 
 def _acquire(state: GovernorState, request: AcquirePermit, now: float) -> list[Effect]:
     state.max_concurrent = request.max_concurrent
+    if request.endpoint > state.endpoint:
+        state.begin_anew(request.endpoint)
     if request.call_id in state.permits:
         # The incarnation that gave it failed before it could say so.
         state.permits[request.call_id] = now
@@ -207,26 +219,44 @@ def _is_up(state: GovernorState, now: float) -> None:
 
 def _judge(state: GovernorState, failed: CallFailed, now: float, chance: float) -> Ruling:
     """Learn from a failure, and say whether the call may try again, and when."""
-    error = failed.error
     began_at = state.permits.pop(failed.call_id, now)
-    pause: float | None = None
+    if failed.endpoint == state.endpoint:
+        pause = _learn(state, failed, began_at, now, chance)
+    else:
+        pause = _own_pause(state.retry, failed, chance)
+    state.circuit.forget(failed.call_id)
+    if pause is None or failed.attempt >= state.retry.max_attempts:
+        return Ruling(None)
+    return Ruling(pause if failed.spent_seconds + pause <= state.retry.max_elapsed_seconds else None)
+
+
+def _learn(
+    state: GovernorState, failed: CallFailed, began_at: float, now: float, chance: float
+) -> float | None:
+    """The pause before another try, None where there is no point in one."""
+    error = failed.error
     match blame_of(error):
         case Blame.THROTTLED:
             state.pace.throttled(error, began_at, now, chance)
             _is_up(state, now)
             asked = retry_after_of(error) or 0.0
             if asked <= state.retry.max_retry_after_seconds:
-                pause = max(state.pace.cooling_until - now, asked)
+                return max(state.pace.cooling_until - now, asked)
         case Blame.FAILING:
             state.circuit.failed(failed.call_id, error, now, chance)
             if state.circuit.status is not CircuitStatus.OPEN:
-                pause = state.retry.pause_seconds(failed.attempt, chance)
+                return state.retry.pause_seconds(failed.attempt, chance)
         case Blame.CALL:
             _is_up(state, now)
-    state.circuit.forget(failed.call_id)
-    if pause is None or failed.attempt >= state.retry.max_attempts:
-        return Ruling(None)
-    return Ruling(pause if failed.spent_seconds + pause <= state.retry.max_elapsed_seconds else None)
+    return None
+
+
+def _own_pause(retry: RetryPolicy, failed: CallFailed, chance: float) -> float | None:
+    """As `_learn`, for a call that has asked somebody else, and will again."""
+    asked = retry_after_of(failed.error)
+    if blame_of(failed.error) is Blame.CALL or (asked or 0.0) > retry.max_retry_after_seconds:
+        return None
+    return retry.pause_seconds(failed.attempt, chance, asked)
 
 
 def _give_back(state: GovernorState, call_id: int) -> list[Effect]:

@@ -53,6 +53,8 @@ class GovernorMachine(RuleBasedStateMachine):
         self.over: set[int] = set()
         self.not_before: float = 0.0  # what the endpoint asked for
         self.wake_at: float | None = None
+        self.endpoint = 0
+        self.endpoints: dict[int, int] = {}  # that each call asks
 
     def step(self, message: GovernorMessage, chance: float = 0.5) -> list[Ruled]:
         rulings: list[Ruled] = []
@@ -87,18 +89,24 @@ class GovernorMachine(RuleBasedStateMachine):
     def a_call_comes(self, priority: int) -> None:
         call_id = next(self.numbers)
         self.attempts[call_id] = 0
+        self.endpoints[call_id] = self.endpoint
         self.ask(call_id, priority)
 
     def ask(self, call_id: int, priority: int) -> None:
         self.wanted[call_id] = priority
-        self.step(AcquirePermit(call_id=call_id, priority=priority, max_concurrent=self.limit))
+        endpoint = self.endpoints[call_id]
+        if endpoint > self.state.endpoint:
+            self.not_before = 0.0
+        self.step(
+            AcquirePermit(call_id=call_id, priority=priority, max_concurrent=self.limit, endpoint=endpoint)
+        )
 
     @precondition(lambda self: self.running)
     @rule(pick=PICK)
     def a_call_is_answered(self, pick: int) -> None:
         call_id = chosen(self.running, pick)
         self.running[call_id] = True
-        self.step(CallAnswered(call_id))
+        self.step(CallAnswered(call_id, self.endpoints[call_id]))
 
     @precondition(lambda self: self.running)
     @rule(pick=PICK, error=st.sampled_from(ERRORS), chance=st.floats(0, 1))
@@ -110,9 +118,12 @@ class GovernorMachine(RuleBasedStateMachine):
             return
         asked = error.details.get("retry_after_seconds", 0)
         assert not isinstance(asked, str)
-        self.not_before = max(self.not_before, self.now + asked)
+        endpoint = self.endpoints[call_id]
+        if endpoint == self.state.endpoint:
+            self.not_before = max(self.not_before, self.now + asked)
         attempt = self.attempts[call_id]
-        (ruled,) = self.step(CallFailed(call_id=call_id, error=error, attempt=attempt), chance)
+        failed = CallFailed(call_id=call_id, error=error, attempt=attempt, endpoint=endpoint)
+        (ruled,) = self.step(failed, chance)
         assert ruled.call_id == call_id
         pause = ruled.ruling.retry_after_seconds
         if pause is None:
@@ -144,6 +155,10 @@ class GovernorMachine(RuleBasedStateMachine):
         call_id = chosen(dict.fromkeys(self.over), pick)
         self.step(ReturnPermit(call_id))
         self.step(CallAnswered(call_id))
+
+    @rule()
+    def the_connection_leads_elsewhere(self) -> None:
+        self.endpoint += 1
 
     @rule(limit=st.none() | st.integers(1, 3))
     def the_limit_changes(self, limit: int | None) -> None:

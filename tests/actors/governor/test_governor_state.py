@@ -11,7 +11,7 @@ import pytest
 
 from actors.errors import ErrorCode, ErrorInfo
 from actors.governor import CircuitPolicy, CircuitStatus, RetryPolicy
-from actors.governor.pace import CATCH_UP_SECONDS, FORGET_SECONDS, START_RATE
+from actors.governor.pace import CATCH_UP_SECONDS, FORGET_SECONDS, LONGEST_CLOSED_SECONDS, START_RATE
 from actors.governor.protocol import (
     AcquirePermit,
     CallAnswered,
@@ -187,6 +187,42 @@ def test_an_endpoint_that_asks_for_more_patience_than_allowed_is_not_waited_for(
     assert desk.refused[2].code is ErrorCode.QUOTA_EXCEEDED
     assert desk.refused[2].details["retry_after_seconds"] == 3600
     assert desk.refused[2].message == "rate limit (sim is not called for another 3600 s)"
+
+
+def test_nobody_is_kept_away_for_more_than_an_hour() -> None:
+    desk = Desk()
+    desk.ask(1)
+    desk.fail(1, throttled(1e300))
+    desk.pass_time(LONGEST_CLOSED_SECONDS - 1)
+    desk.ask(2)
+    assert desk.postponed[2] == pytest.approx(1)
+    desk.pass_time(1)
+    desk.ask(2)
+    assert desk.granted == [1, 2]
+
+
+def test_nothing_is_held_against_a_connection_that_leads_elsewhere() -> None:
+    desk = Desk(circuit=QUICK_CIRCUIT)
+    for call_id in range(4):
+        desk.ask(call_id)
+    desk.fail(1, throttled(3600))
+    break_circuit(desk)
+    desk.say(AcquirePermit(call_id=5, endpoint=1))
+
+    # These had asked the old one, and will ask it again.
+    desk.fail(2, throttled(3600))
+    desk.fail(3, throttled(2))
+    desk.ask(3)
+    desk.fail(3, DOWN)
+    desk.say(CallAnswered(0))
+    desk.say(AcquirePermit(call_id=6, endpoint=1))
+
+    assert desk.granted[-3:] == [5, 3, 6]
+    assert desk.pauses[2] is None
+    assert desk.pauses[3] is not None
+    assert desk.state.pace.rate is None
+    assert desk.state.circuit.status is CircuitStatus.CLOSED
+    assert desk.state.status(desk.now).last_error is None
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,20 @@ async def test_an_open_circuit_refuses_calls_without_making_them(
         assert (await status_of(governors)).circuit is CircuitStatus.CLOSED
 
 
+async def test_a_connection_with_another_key_is_called_at_once() -> None:
+    endpoint, connection = Endpoint(throttled(3600)), Connection(connection_id="sim", api_key="spent")
+    async with open_system() as system:
+        governors = Governors(system, connection_of=lambda _: connection)
+        for _ in range(2):
+            with pytest.raises(EngineError, match="rate limit"):
+                await governors.admission(MODEL).run(endpoint.call(), Delays())
+        connection = Connection(connection_id="sim", api_key="fresh", max_concurrent=1)
+        await governors.admission(MODEL).run(endpoint.call(), Delays())
+        status = await status_of(governors)
+    assert endpoint.calls == 2
+    assert (status.running, status.max_concurrent, status.cooling_seconds) == (0, 1, 0.0)
+
+
 async def test_a_governor_that_fails_loses_no_call_and_no_permit() -> None:
     endpoint = Endpoint()
     gate = trio.Event()
