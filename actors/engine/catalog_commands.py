@@ -75,11 +75,14 @@ class CatalogCommands(Asker):
         return tuple((await self._get_catalog(principal)).mcp_servers.values())
 
     async def save_mcp_server(self, server: McpServer, *, principal: str = LOCAL) -> None:
-        """Keep an MCP server, in the place of the one with its id."""
+        """Keep an MCP server, in the place of the one with its id; it starts now, and with the next engine.
+
+        For one that is not to be kept there is `register_mcp_server`.
+        """
         await self._ask_catalog(SaveMcpServer(server), principal)
 
     async def delete_mcp_server(self, server_id: str, *, principal: str = LOCAL) -> None:
-        """Remove an MCP server; one that is not there is fine."""
+        """Remove an MCP server; one that is not there is fine. Its tools are offered to no new turn."""
         await self._ask_catalog(DeleteMcpServer(server_id), principal)
 
     async def on_catalog_change(

@@ -91,6 +91,9 @@ class McpCommands(Asker):
     async def register_mcp_server(self, server: McpServer, *, principal: str = LOCAL) -> McpHealth:
         """Start a server more, or anew if there is one of this id; returns when it was tried.
 
+        It is there until the engine closes, and goes before one of this id in the catalog; to keep one,
+        `save_mcp_server`.
+
         Whether it could be reached is what its health says: one that could not is tried again, and its
         tools are offered as soon as it is there. `INVALID_ARGUMENT` for one that is disabled.
         """
@@ -100,7 +103,10 @@ class McpCommands(Asker):
         return health
 
     async def unregister_mcp_server(self, server_id: str, *, principal: str = LOCAL) -> None:
-        """End a server; its tools are offered to no turn any more when this returns."""
+        """End a server; its tools are offered to no turn any more when this returns.
+
+        One of the catalog stays there, and is back when the servers of the catalog change.
+        """
         self._require(AccessRequest(principal=principal, action=UnregisterServer.__name__))
         await self._ask(self._mcp, checked(UnregisterServer(server_id)))
 
