@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -259,6 +260,8 @@ class SessionActor(TrioActor):
         return None if self._state.record is None else self._state.record.status
 
     def _log_transition(self) -> None:
+        if not _log.isEnabledFor(logging.INFO):  # what the log would find out eight times as slowly
+            return
         record = self._state.known_record()
         _log.info(
             "session status",
