@@ -201,6 +201,8 @@ class Chat:
     def _follow(self, begin: BeginIn, view: TurnView) -> TaskOutcome:
         turn = LiveTurn(self._thread, self._helper, self.session_id)
         with self.interrupts.told_to(turn.ask_to_stop):
+            if self.interrupts.seen and not self.voice.is_interactive:
+                turn.ask_to_stop()  # it came on the way here, and ends a script
             self.make_session()
             self.look()
             return turn.follow(functools.partial(begin, self.session_id), view.show)
