@@ -6,7 +6,7 @@ import msgspec
 
 from actors.model_settings import ModelSettings
 
-__all__ = ["Connection", "McpServer", "ModelAlias"]
+__all__ = ["Connection", "McpServer", "ModelAlias", "shown_url"]
 
 
 class ModelAlias(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -47,8 +47,12 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_concurrent: int | None = None
 
     def __repr__(self) -> str:
-        """Without the key and the values of the headers."""
-        hidden = {"api_key": "***" if self.api_key else "", "headers": sorted(self.headers)}
+        """Without the key, the values of the headers, and what of the URL may be secret."""
+        hidden = {
+            "api_key": "***" if self.api_key else "",
+            "base_url": shown_url(self.base_url),
+            "headers": sorted(self.headers),
+        }
         shown = (
             f"{name}={hidden.get(name, getattr(self, name))!r}"
             for name in self.__struct_fields__
@@ -77,11 +81,21 @@ class McpServer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     timeout_seconds: float = 60.0
 
     def __repr__(self) -> str:
-        """Without the values of the environment and the headers."""
-        hidden = {"environment": sorted(self.environment), "headers": sorted(self.headers)}
+        """Without the values of the environment and the headers, and what of the URL may be secret."""
+        hidden = {
+            "environment": sorted(self.environment),
+            "headers": sorted(self.headers),
+            "url": shown_url(self.url),
+        }
         shown = (
             f"{name}={hidden.get(name, getattr(self, name))!r}"
             for name in self.__struct_fields__
             if getattr(self, name)
         )
         return f"McpServer({', '.join(shown)})"
+
+
+def shown_url(url: str) -> str:
+    """What may be shown of a URL, also of one that cannot be parsed: no user info, and no query."""
+    scheme, separator, rest = url.partition("?")[0].rpartition("://")
+    return scheme + separator + rest.rpartition("@")[2]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from actors.connections import Connection
+from actors.connections import Connection, shown_url
 from actors.errors import EngineError, ErrorCode
 from actors.governor import CircuitPolicy, RetryPolicy
 from actors.models.provider_registry import ProviderSettings
@@ -87,6 +87,14 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise EngineError(
                     ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value}"
                 )
+        keyed = sorted(name for name, provider in PROVIDERS.items() if provider.key_variable)
+        for name in self.api_keys:
+            if name not in keyed:
+                raise EngineError(
+                    ErrorCode.INVALID_ARGUMENT,
+                    f"api_keys has a key for {name!r}, which is none of {', '.join(keyed)}; "
+                    f"for another server, save a connection with its api_key",
+                )
         if not self.cleanup_interval_seconds > 0:
             raise EngineError(
                 ErrorCode.INVALID_ARGUMENT,
@@ -117,12 +125,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def __repr__(self) -> str:
-        """Without the keys."""
-        shown = {
-            name: sorted(self.api_keys) if name == "api_keys" else getattr(self, name)
-            for name in self.__struct_fields__
-        }
-        return f"EngineSettings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        """Without the keys, and what of the URL may be secret."""
+        hidden = {"api_keys": sorted(self.api_keys), "base_url": shown_url(self.base_url)}
+        shown = (f"{name}={hidden.get(name, getattr(self, name))!r}" for name in self.__struct_fields__)
+        return f"EngineSettings({', '.join(shown)})"
 
 
 def process_environment() -> dict[str, str]:
@@ -138,9 +144,5 @@ def key_environment(
     None is the environment of this process; as a default in the signature it would show in `help`.
     """
     environment = os.environ if environment is None else environment
-    own = {
-        PROVIDERS[name].key_variable: key
-        for name, key in settings.api_keys.items()
-        if key and name in PROVIDERS and PROVIDERS[name].key_variable
-    }
+    own = {PROVIDERS[name].key_variable: key for name, key in settings.api_keys.items() if key}
     return {**environment, **own}

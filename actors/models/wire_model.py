@@ -9,6 +9,7 @@ from typing import Protocol
 import httpx
 import trio
 
+from actors.connections import shown_url
 from actors.conversation import FinishReason, Part
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
@@ -177,24 +178,18 @@ def _url(base_url: str, path: str) -> httpx.URL:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
         raise EngineError(
-            ErrorCode.INVALID_ARGUMENT, f"the base URL {_without_secrets(base_url)!r} is not valid: {error}"
+            ErrorCode.INVALID_ARGUMENT, f"the base URL {shown_url(base_url)!r} is not valid: {error}"
         ) from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            f"the base URL {_without_secrets(base_url)!r} is not valid: "
+            f"the base URL {shown_url(base_url)!r} is not valid: "
             f"it has to begin with http:// or https:// and a host",
         )
     if url.port is not None and not 0 < url.port < _PORTS:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            f"the base URL {_without_secrets(base_url)!r} is not valid: a port is 1 to 65535",
+            f"the base URL {shown_url(base_url)!r} is not valid: a port is 1 to 65535",
         )
     base, question_mark, query = url.raw_path.partition(b"?")
     return url.copy_with(raw_path=base.rstrip(b"/") + path.encode() + question_mark + query)
-
-
-def _without_secrets(base_url: str) -> str:
-    """What may be shown of a URL that cannot be parsed: no user info, and no query."""
-    scheme, separator, rest = base_url.partition("?")[0].rpartition("://")
-    return scheme + separator + rest.rpartition("@")[2]

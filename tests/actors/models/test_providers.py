@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from actors.connections import Connection
+from actors.connections import Connection, McpServer
 from actors.conversation import Part
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
@@ -178,9 +178,30 @@ async def test_a_connection_comes_in_the_place_of_the_known_provider_of_its_name
 
 
 def test_keys_of_the_settings_come_before_those_of_the_environment() -> None:
-    settings = EngineSettings(api_keys={"openai": "own", "groq": "", "nobody": "own"})
+    settings = EngineSettings(api_keys={"openai": "own", "groq": ""})
     environment = {"OPENAI_API_KEY": "theirs", "GROQ_API_KEY": "theirs", "WORK_KEY": "theirs"}
 
     keys = key_environment(settings, environment)
 
     assert keys == environment | {"OPENAI_API_KEY": "own"}
+
+
+@pytest.mark.parametrize("name", ["opnai", "ollama", "scripted"])
+def test_a_key_that_nobody_would_ask_for_is_refused_unseen(name: str) -> None:
+    with pytest.raises(EngineError) as caught:
+        EngineSettings(api_keys={name: "sk-secret"})
+
+    assert str(caught.value).startswith(f"api_keys has a key for {name!r}, which is none of alibaba, ")
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_secrets_in_urls_are_not_shown() -> None:
+    url = "https://bob:hunter2@host/v1?key=hunter3"
+
+    for shown in (
+        EngineSettings(base_url=url),
+        Connection(connection_id="work", base_url=url),
+        McpServer(server_id="files", url=url),
+    ):
+        assert "https://host/v1" in repr(shown)
+        assert "hunter" not in repr(shown)
