@@ -72,7 +72,7 @@ class ToolScheduler:
     Their ids are all different. Where nothing is executed and nothing waits for a person, all are over.
     """
 
-    __slots__ = ("_at_work", "_begun", "_calls", "_made", "_tools", "_unfinished")
+    __slots__ = ("_at_work", "_begun", "_calls", "_judged", "_made", "_tools", "_unfinished")
 
     def __init__(self, tools: ToolRegistry) -> None:
         self._tools = tools
@@ -82,6 +82,7 @@ class ToolScheduler:
         # Made when they are needed: most sessions are at rest.
         self._begun: set[str] | None = None
         self._made: Counter[str] | None = None
+        self._judged: dict[str, Tool] | None = None  # by which tool, of those that this process has taken
 
     @property
     def calls(self) -> tuple[CallRecord, ...]:
@@ -94,17 +95,20 @@ class ToolScheduler:
     def begin_turn(self) -> None:
         """Forget what the last turn called."""
         self._calls, self._unfinished = {}, {}
-        self._begun = self._made = None
+        self._begun = self._made = self._judged = None
 
     def restore(self, calls: tuple[CallRecord, ...]) -> None:
-        """Take the calls of a turn that waits, as the store has them."""
+        """Take the calls of a turn that waits, as the store has them.
+
+        They are judged again before they run: the tools may be others than those that the calls were for.
+        """
         self.begin_turn()
         for call in calls:
             self._change(call)
 
     def execute(self, calls: Iterable[ToolCall], policy: ToolPolicy, now: Now) -> None:
         """Take the calls of an answer: each is scheduled, waits for a person, or is over."""
-        self._begun = None
+        self._begun = self._judged = None
         self._calls, self._unfinished = {}, {}
         for call in calls:
             self._change(self._validated(call, policy, now))
@@ -204,7 +208,7 @@ class ToolScheduler:
         """All calls, which are over, in the model's order; the scheduler is empty then."""
         calls = self.calls
         self._calls, self._unfinished = {}, {}
-        self._begun = None
+        self._begun = self._judged = None
         return calls
 
     def find(self, call_id: str) -> CallRecord | None:
@@ -225,29 +229,35 @@ class ToolScheduler:
         if self._made is None:
             self._made = Counter()
         self._made[digest] += 1
-        tool = self._tools.get_tool(call.name)
-        refusal = self._refusal(call, tool, policy, self._made[digest])
+        taken = CallRecord(call=call, digest=digest, state=CallState.SCHEDULED)
+        return self._judge(taken, policy, now, self._made[digest])
+
+    def _judge(self, call: CallRecord, policy: ToolPolicy, now: Now, times: int = 1) -> CallRecord:
+        """By the tool as it is now the call is scheduled, waits for a person, or is over."""
+        tool = self._tools.get_tool(call.call.name)
+        refusal = self._refusal(call.call, tool, policy, times)
         if refusal or tool is None:
-            return CallRecord(
-                call=call, digest=digest, state=CallState.ERROR, output=refusal, ended_at=now.at
-            )
+            return msgspec.structs.replace(call, state=CallState.ERROR, output=refusal, ended_at=now.at)
+        if self._judged is None:
+            self._judged = {}
+        self._judged[call.call.call_id] = tool
         match policy.mode_of(tool):
             case ApprovalMode.DENY:
-                return CallRecord(
-                    call=call,
-                    digest=digest,
+                return msgspec.structs.replace(
+                    call,
                     state=CallState.CANCELLED,
-                    approval=Approval.DENIED,
+                    approval=Approval.DENIED if call.approval is Approval.NOT_NEEDED else call.approval,
                     output="This tool may not be run in this session.",
                     ended_at=now.at,
                 )
+            case _ if call.approval is Approval.APPROVED:
+                return call
             case ApprovalMode.DEFAULT if not tool.needs_confirmation:
-                state = CallState.SCHEDULED
+                return call
             case ApprovalMode.AUTO:
-                state = CallState.SCHEDULED
+                return call
             case ApprovalMode.DEFAULT | ApprovalMode.ALWAYS_ASK:
-                state = CallState.AWAITING_APPROVAL
-        return CallRecord(call=call, digest=digest, state=state)
+                return msgspec.structs.replace(call, state=CallState.AWAITING_APPROVAL)
 
     def _refusal(self, call: ToolCall, tool: Tool | None, policy: ToolPolicy, times: int) -> str:
         """Why a call cannot be run, for the model; empty if it can."""
@@ -265,7 +275,18 @@ class ToolScheduler:
 
     def _schedule(self, policy: ToolPolicy, now: Now) -> None:
         for call in self._startable(policy, self._at_work):
-            self._change(_begun(call, now))
+            self._change(self._begin(call, policy, now))
+
+    def _begin(self, call: CallRecord, policy: ToolPolicy, now: Now) -> CallRecord:
+        if call.digest != call_digest(call.call):
+            output = "This is not the call that was approved: it was changed since, and was not run."
+            return msgspec.structs.replace(call, state=CallState.ERROR, output=output, ended_at=now.at)
+        tool = self._tools.get_tool(call.call.name)
+        if tool is None or (self._judged or {}).get(call.call.call_id) is not tool:
+            call = self._judge(call, policy, now)
+        if call.state is not CallState.SCHEDULED:
+            return call
+        return msgspec.structs.replace(call, state=CallState.EXECUTING, started_at=now.at)
 
     def _startable(self, policy: ToolPolicy, at_work: tuple[tuple[str, str], ...]) -> Iterator[CallRecord]:
         """What may begin now; whoever asks for the next one has begun the one before.
@@ -282,9 +303,11 @@ class ToolScheduler:
             group = self._group_of(call)
             if call.state is CallState.SCHEDULED and (not group or group not in taken):
                 yield call
-                if self._calls[call.call.call_id].state is CallState.ERROR:
+                state = self._calls[call.call.call_id].state
+                if state in FINAL_CALLS:
                     continue
-                room -= 1
+                if state is CallState.EXECUTING:
+                    room -= 1
             taken.add(group)
 
     def _executing(self) -> list[CallRecord]:
@@ -301,13 +324,6 @@ class ToolScheduler:
             self._unfinished.pop(call_id, None)
         else:
             self._unfinished[call_id] = changed
-
-
-def _begun(call: CallRecord, now: Now) -> CallRecord:
-    if call.digest != call_digest(call.call):
-        output = "This is not the call that was approved: it was changed since, and was not run."
-        return msgspec.structs.replace(call, state=CallState.ERROR, output=output, ended_at=now.at)
-    return msgspec.structs.replace(call, state=CallState.EXECUTING, started_at=now.at)
 
 
 def _decided(call: CallRecord, outcome: ConfirmationOutcome, now: Now) -> CallRecord:

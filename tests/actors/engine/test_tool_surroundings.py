@@ -38,8 +38,8 @@ async def test_no_more_thread_tools_run_at_once_than_an_engine_has_threads_for()
         await engine.wait_turn("s", task_id)
 
     assert running == 3
-    assert begun_meanwhile == ("0",)
-    assert begun == ["0", "1", "2"]
+    assert len(begun_meanwhile) == 1
+    assert sorted(begun) == ["0", "1", "2"]
 
 
 async def test_a_tool_is_told_where_its_session_works() -> None:
