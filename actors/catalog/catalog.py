@@ -72,18 +72,22 @@ def changes(old: Catalog, new: Catalog) -> CatalogChanged:
 
 
 def with_kept_keys(old: Mapping[str, Connection], connections: Iterable[Connection]) -> list[Connection]:
-    """The connections, each with the key it had if it has lost nothing but that.
+    """The connections, each with the key it had if it comes without one and leads where it did.
 
     Services do not have to give keys away. A key never goes to another place than it was meant for.
     """
     kept: list[Connection] = []
     for connection in connections:
         before = old.get(connection.connection_id)
-        if before is not None and connection == msgspec.structs.replace(before, api_key=""):
-            kept.append(before)
+        if before is not None and not connection.api_key and _place(before) == _place(connection):
+            kept.append(msgspec.structs.replace(connection, api_key=before.api_key))
         else:
             kept.append(connection)
     return kept
+
+
+def _place(connection: Connection) -> tuple[str, str, str]:
+    return connection.provider, connection.base_url, connection.key_variable
 
 
 def _with(entries: Mapping[str, T], key: str, entry: T) -> Mapping[str, T]:

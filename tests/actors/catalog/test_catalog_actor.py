@@ -291,11 +291,15 @@ async def test_a_service_that_keeps_keys_to_itself_takes_none_away() -> None:
         assert stage.view.current.connections["local"] == own
         builds = stage.builds
 
+        await service.save_connection(msgspec.structs.replace(LOCAL, name="Here"))
+        await wait_all_tasks_blocked()
+        assert stage.view.current.connections["local"] == msgspec.structs.replace(own, name="Here")
+
         await service.save_connection(msgspec.structs.replace(LOCAL, base_url="http://127.0.0.1:10/v1"))
         await wait_all_tasks_blocked()
 
         assert stage.view.current.connections["local"].api_key == "", "it is another place"
-        assert stage.builds == builds + 1
+        assert stage.builds == builds + 2
 
 
 @pytest.mark.parametrize(
