@@ -15,9 +15,9 @@ from actors.conversation import FinishPart, FinishReason, Role, ToolCallPart, To
 from actors.engine import open_engine, start_engine
 from actors.errors import EngineError, ErrorCode
 from actors.mcp.protocol import McpState
-from actors.models.base import ModelRequest
-from actors.models.scripted import Say, Script, ScriptedModel, say
-from actors.records import ApprovalMode, ChatMode, SessionStatus
+from actors.models.base import Emit, ModelRequest
+from actors.models.scripted import Gate, Say, Script, ScriptedModel, say
+from actors.records import ApprovalMode, ChatMode, ConfirmationOutcome, SessionStatus
 from actors.session.protocol import NewSession
 from actors.settings import EngineSettings
 from actors.tools import ToolProblem, tool
@@ -39,6 +39,13 @@ def _use_echo(request: ModelRequest) -> Script:
             (ToolCallPart(0, "c1", "s_echo", f'{{"text": "{text}"}}'), FinishPart(FinishReason.TOOL_CALLS))
         ),
     )
+
+
+def _use_die(request: ModelRequest) -> Script:
+    last = request.messages[-1].content
+    if isinstance(last, ToolResult):
+        return say(f"{last.status}: {last.output}")
+    return (Say((ToolCallPart(0, "c1", "s_die", "{}"), FinishPart(FinishReason.TOOL_CALLS))),)
 
 
 async def test_a_hundred_sessions_use_one_process_and_nothing_is_left_of_it(tmp_path: Path) -> None:
@@ -134,13 +141,7 @@ async def test_a_caller_who_may_not_learns_no_health_of_tools() -> None:
 
 
 async def test_what_a_lost_server_comes_to_is_a_result_that_the_model_reads() -> None:
-    def use_die(request: ModelRequest) -> Script:
-        last = request.messages[-1].content
-        if isinstance(last, ToolResult):
-            return say(f"{last.status}: {last.output}")
-        return (Say((ToolCallPart(0, "c1", "s_die", "{}"), FinishPart(FinishReason.TOOL_CALLS))),)
-
-    model = ScriptedModel(otherwise=use_die)
+    model = ScriptedModel(otherwise=_use_die)
     async with open_engine(model_for=lambda _: model, mcp_servers=[crooked("well")]) as engine:
         await engine.mcp_health(settled=True)
         new = NewSession(mode=ChatMode.AGENT, approval_mode=ApprovalMode.AUTO)
@@ -150,3 +151,46 @@ async def test_what_a_lost_server_comes_to_is_a_result_that_the_model_reads() ->
         assert "failed: The MCP server s was lost during the call" in outcome.answer
         roles = [message.role for message in (await engine.snapshot(session_id)).messages]
         assert Role.TOOL in roles
+
+
+async def test_a_server_that_is_taken_away_between_the_offer_and_the_call_is_said_to_the_model() -> None:
+    offered = Gate()
+
+    class Slow(ScriptedModel):
+        async def stream(self, request: ModelRequest, emit: Emit) -> None:
+            assert self.calls or any(one.name == "s_die" for one in request.tools)
+            await offered.pass_through()
+            await super().stream(request, emit)
+
+    model = Slow(otherwise=_use_die)
+    async with open_engine(model_for=lambda _: model, mcp_servers=[crooked("well")]) as engine:
+        await engine.mcp_health(settled=True)
+        session_id = (await engine.create_session(AGENT)).record.session_id
+        task_id = await engine.submit_turn(session_id, "go")
+        await offered.reached()
+        await engine.unregister_mcp_server("s")
+        offered.open()
+        outcome = await engine.wait_turn(session_id, task_id)
+
+    assert outcome.status is SessionStatus.COMPLETED
+    assert outcome.answer == "failed: There is no tool 's_die'; known are: none."
+
+
+@pytest.mark.parametrize("way", ["taken away", "started anew"])
+async def test_a_call_waits_for_a_person_while_its_server_goes(way: str) -> None:
+    model = ScriptedModel(otherwise=_use_die)
+    async with open_engine(model_for=lambda _: model, mcp_servers=[crooked("well")]) as engine:
+        await engine.mcp_health(settled=True)
+        session_id = (await engine.create_session(AGENT)).record.session_id
+        waiting = await engine.run_turn(session_id, "go")
+        assert waiting.status is SessionStatus.WAITING_CONFIRMATION
+        if way == "taken away":
+            await engine.unregister_mcp_server("s")
+        else:
+            await engine.register_mcp_server(crooked("well", seconds=20.0))
+        await engine.confirm_tool_call(session_id, "c1", ConfirmationOutcome.APPROVED)
+        outcome = await engine.wait_turn(session_id, waiting.task_id)
+
+    assert outcome.status is SessionStatus.COMPLETED
+    said = "There is no tool 's_die'" if way == "taken away" else "was lost during the call"
+    assert said in outcome.answer
