@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -10,15 +11,15 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.conversation import Image
+from actors.conversation import Attachment, FileReference, Image, Text
 from actors.engine import open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.events import MessageChanged, TaskFinished
 from actors.models.base import ModelRequest
-from actors.models.scripted import Gate
+from actors.models.scripted import Gate, ScriptedModel
 from actors.records import ImageMode, SessionStatus
 from actors.session import refusals
-from actors.session.protocol import OnBusy
+from actors.session.protocol import NewSession, OnBusy
 from actors.session.questions import images_in
 from actors.settings import EngineSettings
 from tests.actors.engine.tool_stage import open_box
@@ -198,3 +199,28 @@ async def test_text_is_read_in_images_only_where_somebody_can_do_it() -> None:
             pass
 
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+async def test_what_goes_with_a_message_is_in_its_chat_file(tmp_path: Path) -> None:
+    image = Image("image/png", bytes(range(256)), "all.png")
+    reference = FileReference("a.py", datetime(2026, 1, 1, tzinfo=UTC), "x = 1", 3, 3)
+    attachment = Attachment("b.txt", "B")
+    settings = EngineSettings(project_roots=(str(tmp_path),))
+    async with open_engine(settings) as engine:
+        path, session_id = await engine.create_chat_file(str(tmp_path), NewSession())
+        await engine.run_turn(
+            session_id, "look", images=[image], references=[reference], attachments=[attachment]
+        )
+        before = await engine.snapshot(session_id)
+
+    model = ScriptedModel()
+    async with open_engine(settings, model_for=lambda _: model) as engine:
+        await engine.open_chat(path, session_id)
+        after = await engine.snapshot(session_id)
+        await engine.run_turn(session_id, "and again")
+
+    assert after.branch == before.branch
+    asked = model.requests[0].messages[0]
+    assert asked.content == Text(
+        "look", attachments=(attachment,), images=(image,), references=(reference,)
+    )
