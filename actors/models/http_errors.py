@@ -41,6 +41,7 @@ FOREIGN_ERRORS = (
 _SHORTEST_SECRET = 8  # shorter ones are dummies such as "ollama", which messages contain as words
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _SECRET_HEADERS = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+_NO_SUCH_PATH = re.compile(r"\b(?:url|path|route|endpoint|not found|cannot post)\b", re.IGNORECASE)
 _KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
 
 
@@ -100,6 +101,8 @@ def status_error(response: httpx.Response, body: bytes, now: datetime) -> Engine
     if status == 401 and not _has_key(response):
         kind = "missing_key"
         said += " (no API key was sent)"
+    elif status == 404 and _NO_SUCH_PATH.search(said) and "model" not in said.lower():
+        said += " (is the base URL right, and does the server speak this wire?)"
     if kind:
         details["kind"] = kind
     pause = retry_after_seconds(response.headers, now)
@@ -107,6 +110,8 @@ def status_error(response: httpx.Response, body: bytes, now: datetime) -> Engine
         pause = rate_limit_reset_seconds(response.headers, now)
     if pause is not None:
         details["retry_after_seconds"] = pause
+    for secret in _url_secrets(response.url):
+        said = said.replace(secret, "***")
     return EngineError(meaning.code, f"{endpoint} answered {status}: {said}", **details)
 
 
@@ -135,6 +140,12 @@ def without_secrets(error: EngineError, request_headers: httpx.Headers) -> Engin
 def endpoint_of(url: httpx.URL) -> str:
     """Scheme, host and port: never the user info, path or query, which may hold secrets."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def _url_secrets(url: httpx.URL) -> list[str]:
+    """What servers should not be told in a URL, and some want to be."""
+    told = [url.password, *url.params.values()]
+    return [secret for secret in told if len(secret) >= _SHORTEST_SECRET]
 
 
 def _has_key(response: httpx.Response) -> bool:

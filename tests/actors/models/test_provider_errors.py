@@ -93,6 +93,26 @@ def test_every_refusal_has_its_code_and_the_words_of_the_provider(
     assert message in raised.message
 
 
+def test_a_url_that_is_not_there_is_told_from_a_model() -> None:
+    no_url = refusal(404, {"message": "Invalid URL (POST /v1/x)"})
+    no_model = refusal(404, {"message": "The model `x` does not exist"})
+
+    assert no_url.message == (
+        "http://model.test answered 404: Invalid URL (POST /v1/x) "
+        "(is the base URL right, and does the server speak this wire?)"
+    )
+    assert no_model.message.endswith("does not exist")
+
+
+def test_a_secret_of_the_url_that_a_server_quotes_is_not_shown() -> None:
+    request = httpx.Request("POST", "http://bob:a-long-password@model.test/v1/x?key=a-long-secret&v=1")
+    body = b'{"error": "no bob:a-long-password, nor /v1/x?key=a-long-secret"}'
+
+    error = status_error(httpx.Response(403, request=request), body, NOW)
+
+    assert error.message == "http://model.test answered 403: no bob:***, nor /v1/x?key=***"
+
+
 def test_a_filter_that_names_itself_further_inside_is_found() -> None:
     inner = {"code": "ResponsibleAIPolicyViolation"}
 
