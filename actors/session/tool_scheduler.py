@@ -26,6 +26,9 @@ FINAL_CALLS = frozenset({CallState.SUCCESS, CallState.ERROR, CallState.CANCELLED
 _MOST_IDENTICAL_CALLS = 5
 """So often a turn may make one and the same call; models that go on are caught in a loop."""
 
+_MOST_NAMES_TOLD = 50
+_LONGEST_NAME_TOLD = 100
+
 _ENDINGS = {
     ToolStatus.SUCCEEDED: CallState.SUCCESS,
     ToolStatus.FAILED: CallState.ERROR,
@@ -262,8 +265,7 @@ class ToolScheduler:
     def _refusal(self, call: ToolCall, tool: Tool | None, policy: ToolPolicy, times: int) -> str:
         """Why a call cannot be run, for the model; empty if it can."""
         if tool is None or not (policy.names is None or tool.name in policy.names):
-            known = ", ".join(tool.name for tool in self.available(policy)) or "none"
-            return f"There is no tool {call.name!r}; known are: {known}."
+            return _unknown_tool(call.name, [tool.name for tool in self.available(policy)])
         if policy.work_mode is WorkMode.PLAN and not tool.read_only:
             return f"{call.name} changes things, and this is plan mode: say what you would do with it."
         if times > _MOST_IDENTICAL_CALLS:
@@ -324,6 +326,14 @@ class ToolScheduler:
             self._unfinished.pop(call_id, None)
         else:
             self._unfinished[call_id] = changed
+
+
+def _unknown_tool(name: str, known: list[str]) -> str:
+    """The model may learn from names how it should have been; not from thousands of them."""
+    name = name if len(name) <= _LONGEST_NAME_TOLD else f"{name[:_LONGEST_NAME_TOLD]}..."
+    more = len(known) - _MOST_NAMES_TOLD
+    told = ", ".join(known[:_MOST_NAMES_TOLD]) or "none"
+    return f"There is no tool {name!r}; known are: {told}{f', and {more} more' if more > 0 else ''}."
 
 
 def _decided(call: CallRecord, outcome: ConfirmationOutcome, now: Now) -> CallRecord:

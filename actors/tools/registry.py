@@ -20,6 +20,8 @@ class ToolRegistry:
 
     def __init__(self, tools: Iterable[Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        # Made when it is asked for: servers bring their tools by the thousand, one by one.
+        self._in_order: tuple[Tool, ...] | None = None
         for tool in tools:
             self.register_tool(tool)
 
@@ -34,11 +36,13 @@ class ToolRegistry:
                 ErrorCode.INVALID_ARGUMENT,
                 f"there are two tools named {tool.name!r}: rename one of them",
             )
-        self._tools = dict(sorted({**self._tools, tool.name: tool}.items()))
+        self._tools[tool.name] = tool
+        self._in_order = None
 
     def unregister_tool(self, name: str) -> None:
         """Nothing where it is not known. A call of it that is under way goes on."""
         self._tools.pop(name, None)
+        self._in_order = None
 
     def check_tool_health(self) -> ToolHealthReport:
         """Which tools can be called now, and why the others cannot. Answers at once."""
@@ -48,7 +52,9 @@ class ToolRegistry:
         return len(self._tools)
 
     def __iter__(self) -> Iterator[Tool]:
-        return iter(tuple(self._tools.values()))
+        if self._in_order is None:
+            self._in_order = tuple(tool for _, tool in sorted(self._tools.items()))
+        return iter(self._in_order)
 
     def get_tool(self, name: str) -> Tool | None:
         return self._tools.get(name)

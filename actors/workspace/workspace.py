@@ -84,7 +84,7 @@ class Workspace:
             EngineError: `INVALID_ARGUMENT`: there is none, or it is outside.
         """
         place = self.resolve(path, base)
-        if not place.path.exists():
+        if not os.path.exists(place.path):  # noqa: PTH110 - Path would raise for a name that is too long
             _refuse(f"{path}: there is no such folder; look for it with another path", path=path)
         if not place.path.is_dir():
             _refuse(f"{path}: this is no folder; name the one that it is in", path=path)
@@ -97,7 +97,7 @@ class Workspace:
             EngineError: `INVALID_ARGUMENT`: there is neither, or it is outside.
         """
         place = self.resolve(path, base)
-        return place if place.path.is_file() else self.folder(path, base)
+        return place if os.path.isfile(place.path) else self.folder(path, base)  # noqa: PTH113 - as there
 
     def has(self, path: str, base: Place) -> bool:
         """Whether there is something inside that a path means."""

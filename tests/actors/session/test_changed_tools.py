@@ -109,3 +109,13 @@ def test_a_call_that_waits_for_room_is_not_run_when_its_tool_is_gone() -> None:
     assert gone is not None
     assert gone.state is CallState.ERROR
     assert "There is no tool 'risky'" in gone.output
+
+
+def test_of_thousands_of_tools_a_model_that_errs_is_told_some_names() -> None:
+    many = tuple(msgspec.structs.replace(RISKY_TOOL, name=f"tool_{n:04}") for n in range(2_000))
+
+    (record,) = scheduler_with(call("c", "no" * 10_000), tools=many).calls
+
+    assert record.state is CallState.ERROR
+    assert record.output.endswith("tool_0049, and 1950 more.")
+    assert len(record.output) < 1_000

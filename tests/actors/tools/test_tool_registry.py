@@ -45,6 +45,28 @@ def test_tools_are_found_by_name_and_kept_in_order() -> None:
     assert tools.get_tool("Second") is None
 
 
+def test_the_order_holds_while_tools_come_and_go() -> None:
+    tools = ToolRegistry([tool("b"), tool("d")])
+    seen: list[list[str]] = []
+    for name in ("c", "a"):
+        seen.append([one.name for one in tools])
+        tools.register_tool(tool(name))
+    seen.append([one.name for one in tools])
+    for one in tools:  # also of what is being looked through
+        tools.unregister_tool(one.name)
+        seen.append([left.name for left in tools])
+
+    assert seen == [
+        ["b", "d"],
+        ["b", "c", "d"],
+        ["a", "b", "c", "d"],
+        ["b", "c", "d"],
+        ["c", "d"],
+        ["d"],
+        [],
+    ]
+
+
 def test_a_tool_that_was_unregistered_is_gone() -> None:
     tools = ToolRegistry([tool("first"), tool("second")])
 

@@ -274,12 +274,14 @@ async def test_folders_outside_are_refused(
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("name", ["missing", "pipe"])
+@pytest.mark.parametrize("name", ["missing", "pipe", "long" * 100])
 async def test_what_cannot_be_searched_is_refused(root: Path, call: Caller, name: str) -> None:
     os.mkfifo(root / "pipe")
 
     with pytest.raises(EngineError, match=r"no such folder|this is no folder"):
         await call("search", path=name, pattern="x")
+    with pytest.raises(EngineError, match=r"no such folder|this is no folder"):
+        await call("find", path=name, glob="*")
 
 
 async def test_a_pattern_that_takes_for_ever_ends_with_a_note(write: Write, root: Path) -> None:
