@@ -186,7 +186,7 @@ class AnthropicMessagesParser:
             read = _event_decoder.decode(data)
             # `message` is also what an event without a name is called.
             return self._take(read, data, read.type or (event if event != "message" else ""))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
                 return []
             raise malformed_event(error) from None

@@ -90,7 +90,7 @@ class ErrorReport(msgspec.Struct, frozen=True):
     def read(cls, body: bytes) -> ErrorReport:
         try:
             found: object = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             text = body.decode("utf-8", "replace")
             # A page of markup says nothing that helps in one line.
             return cls() if text.lstrip().startswith("<") else cls(message=shortened(text))

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from actors.conversation import Part
-from actors.errors import EngineError
+from actors.errors import EngineError, ErrorCode
 from actors.models.base import Emit
 from actors.models.server_sent_events import EventDecoder, ServerSentEvent
 from actors.models.silence import SilenceLimit
@@ -23,6 +23,8 @@ __all__ = ["EventParser", "pump"]
 T = TypeVar("T")
 
 _END_GRACE_SECONDS = 1.0
+_MOST_EVENT_BYTES = 32 * 1024 * 1024
+_MOST_ANSWER_BYTES = 256 * 1024 * 1024
 
 
 class EventParser(Protocol):
@@ -50,6 +52,31 @@ class EventParser(Protocol):
         ...
 
 
+class _AnswerSize:
+    """How many bytes an answer has so far, and an event in it that has not ended."""
+
+    __slots__ = ("_all", "_unfinished")
+
+    def __init__(self) -> None:
+        self._all = 0
+        self._unfinished = 0
+
+    def grow(self, received_bytes: int, *, ends_event: bool) -> EngineError | None:
+        """Why the rest is not read, if it is too large now."""
+        self._all += received_bytes
+        self._unfinished = 0 if ends_event else self._unfinished + received_bytes
+        if self._unfinished > _MOST_EVENT_BYTES:
+            what, most = "event", _MOST_EVENT_BYTES
+        elif self._all > _MOST_ANSWER_BYTES:
+            what, most = "answer", _MOST_ANSWER_BYTES
+        else:
+            return None
+        return EngineError(
+            ErrorCode.EXECUTION_FAILED,
+            f"the provider sent too much: its {what} is larger than {most} bytes",
+        )
+
+
 async def pump(
     response: httpx.Response,
     parser: EventParser,
@@ -62,49 +89,54 @@ async def pump(
 
     Parts are held back only while more bytes are at hand without waiting, so that a busy process makes few
     large batches. What was parsed before an error is emitted before the error is raised. A server that
-    keeps the connection open after the parser is done is left after a second.
+    keeps the connection open after the parser is done is left after a second, one that floods as soon as an
+    event has 32 MiB, or the whole answer 256 MiB.
 
     Raises:
-        EngineError: of the parser.
+        EngineError: of the parser, or the answer is too large.
         Exception: of the network, as httpx raises it; `HttpPool.post` translates it.
     """
     parts: list[Part] = []
 
     def flush() -> None:
         if parts:
-            emit(tuple(parts))
+            said = tuple(parts)
             parts.clear()
-
-    def take(events: list[ServerSentEvent], *, at_end: bool = False) -> EngineError | None:
-        """Parse events up to the first that is a failure."""
-        for data, name in events:
-            traffic.events += 1
-            try:
-                parts.extend(parser.feed(data, name))
-            except EngineError as error:
-                # An event that only the end of the stream completed was cut off; it is not malformed.
-                return None if at_end and _is_cut_off(data) else error
-        return None
+            emit(said)
 
     decoder = EventDecoder()
     chunks = _chunks(response)
-    failure: EngineError | None = None
+    size = _AnswerSize()
+    failure: Exception | None = None
+    # Cancelling the read unwinds the generators of httpx underneath; leaving the loop would not.
+    reading = trio.CancelScope()
+
+    def flush_in_read() -> None:
+        nonlocal failure
+        try:
+            flush()
+        except Exception as error:  # noqa: BLE001 - raised below, when the read has been unwound
+            failure = failure or error
+            reading.cancel()
+
     try:
-        # Cancelling the read unwinds the generators of httpx underneath; leaving the loop would not.
-        with trio.CancelScope() as reading:
+        with reading:
             silence = SilenceLimit(reading, silence_seconds)
-            while (chunk := await _before_waiting(anext(chunks, None), flush)) is not None:
+            while (chunk := await _before_waiting(anext(chunks, None), flush_in_read)) is not None:
                 if failure is not None:
                     continue
                 silence.heard()
                 traffic.body_bytes += len(chunk)
-                failure = take(decoder.feed(chunk))
+                events = decoder.feed(chunk)
+                failure = _take(parser, events, parts, traffic) or size.grow(
+                    len(chunk), ends_event=bool(events)
+                )
                 if failure is not None:
                     reading.cancel()
                 elif parser.done:
                     reading.deadline = min(reading.deadline, trio.current_time() + _END_GRACE_SECONDS)
             if failure is None:
-                failure = take(decoder.end(), at_end=True)
+                failure = _take(parser, decoder.end(), parts, traffic, at_end=True)
         if failure is not None:
             raise failure
         if reading.cancelled_caught and not parser.done:
@@ -112,6 +144,25 @@ async def pump(
         parts += parser.end()
     finally:
         flush()
+
+
+def _take(
+    parser: EventParser,
+    events: list[ServerSentEvent],
+    parts: list[Part],
+    traffic: Traffic,
+    *,
+    at_end: bool = False,
+) -> EngineError | None:
+    """Parse events up to the first that is a failure."""
+    for data, name in events:
+        traffic.events += 1
+        try:
+            parts.extend(parser.feed(data, name))
+        except EngineError as error:
+            # An event that only the end of the stream completed was cut off; it is not malformed.
+            return None if at_end and _is_cut_off(data) else error
+    return None
 
 
 def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -150,6 +201,6 @@ def _before_waiting(awaitable: Awaitable[T], flush: Callable[[], None]) -> Gener
 def _is_cut_off(data: str) -> bool:
     try:
         msgspec.json.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return True
     return False

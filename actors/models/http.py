@@ -17,7 +17,13 @@ import httpx
 import trio
 
 from actors.errors import EngineError, ErrorCode
-from actors.models.http_errors import FOREIGN_ERRORS, foreign_error, status_error, without_secrets
+from actors.models.http_errors import (
+    FOREIGN_ERRORS,
+    endpoint_of,
+    foreign_error,
+    status_error,
+    without_secrets,
+)
 from actors.models.stream_transport import StreamTransport
 from actors.models.traffic import Traffic, TrafficStatistics
 
@@ -114,6 +120,7 @@ class HttpPool:
                 request = http.build_request("POST", url, headers=request_headers, content=body)
                 response = await http.send(request, stream=True)
                 try:
+                    _require_one_encoding(response)
                     if not response.is_success:
                         raise status_error(response, await _beginning(response), datetime.now(UTC))
                     yield response
@@ -203,6 +210,16 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _require_one_encoding(response: httpx.Response) -> None:
+    """What is compressed twice grows a millionfold in one step, before anybody can count it."""
+    encodings = response.headers.get("content-encoding", "")
+    if "," in encodings:
+        raise EngineError(
+            ErrorCode.EXECUTION_FAILED,
+            f"{endpoint_of(response.url)} encoded its answer more than once: {encodings[:80]}",
+        )
 
 
 async def _beginning(response: httpx.Response) -> bytes:

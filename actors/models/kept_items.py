@@ -61,7 +61,7 @@ def decoded(data: str | bytes) -> dict[str, Any] | None:
     """An item as an object; None if it is none, as after a store was edited by hand."""
     try:
         found: object = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else None
 

@@ -9,7 +9,13 @@ __all__ = ["cut_stream", "malformed_event", "plain_text"]
 
 def malformed_event(error: Exception) -> EngineError:
     """Says what is wrong with the event, and never quotes it."""
-    problem = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    match error:
+        case UnicodeDecodeError():
+            problem = "it is not UTF-8"
+        case RecursionError():
+            problem = "it is nested too deeply"
+        case _:
+            problem = str(error)
     return EngineError(ErrorCode.EXECUTION_FAILED, f"the provider sent a malformed chunk: {problem}")
 
 

@@ -159,7 +159,7 @@ class OpenAIChatParser:
             data = self._halves.mend(data)
         try:
             return self._take(_chunk_decoder.decode(data), data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             text = plain_text(data)
             if text in {"", "[DONE]"}:
                 self._done = self._done or text == "[DONE]"

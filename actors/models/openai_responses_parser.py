@@ -136,7 +136,7 @@ class OpenAIResponsesParser:
             if text_type is None:
                 return self._take(read, data, kind)
             return self._say_delta(read, text_type)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
                 return []
             raise malformed_event(error) from None

@@ -32,7 +32,7 @@ def retry_after_seconds(headers: httpx.Headers, now: datetime) -> float | None:
     if seconds is None:
         try:
             date = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()
     return max(seconds, 0.0)
@@ -69,7 +69,8 @@ def _duration(value: str) -> float | None:
     pieces = _DURATION.findall(value)
     if "".join(number + unit for number, unit in pieces) != value:
         return None
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in pieces)
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in pieces)
+    return seconds if math.isfinite(seconds) else None
 
 
 def _moment(value: str, now: datetime) -> float | None:

@@ -19,6 +19,7 @@ __all__ = ["StreamTransport"]
 
 _RECEIVE_BYTES = 16 * 1024
 _NO_BODY = frozenset({204, 304})
+_MOST_INTERIM_ANSWERS = 100
 
 
 class StreamTransport(httpx.AsyncBaseTransport):
@@ -261,12 +262,13 @@ def _is_readable(descriptor: int) -> bool:
 
 
 async def _read_head(connection: h11.Connection, wire: _Wire, silence: float) -> h11.Response:
-    while True:
+    for _ in range(_MOST_INTERIM_ANSWERS):
         event = await _next_event(connection, wire, silence)
         if isinstance(event, h11.Response):
             return event
         if isinstance(event, h11.ConnectionClosed):
             raise httpx.RemoteProtocolError("the connection was closed before an answer came")
+    raise httpx.RemoteProtocolError("interim answers came without end, and no final one")
 
 
 async def _next_event(connection: h11.Connection, wire: _Wire, silence: float) -> object:

@@ -24,7 +24,7 @@ class _OpenCall:
             return False
         try:
             msgspec.json.decode("".join(self.arguments))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return False
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -24,6 +25,7 @@ from actors.models.base import Emit, ModelRequest
 from actors.models.scripted import Fail, Say, ScriptedModel, say
 from actors.records import ChatMode, SessionStatus
 from actors.session.protocol import NewSession
+from actors.session.storable import MOST_TOOL_CALLS
 from actors.settings import EngineSettings
 from actors.tools import Tool
 from tests.actors.session.stage import code_of, open_stage
@@ -89,6 +91,30 @@ async def test_a_model_that_says_what_is_no_part_fails_its_turn_and_not_its_sess
         outcome = await engine.run_turn("s", "hello")
         assert (outcome.status, outcome.answer) == (SessionStatus.FAILED, "half")
         assert (await engine.registry_statistics()).crashes == 0
+
+
+async def test_numbers_that_no_store_keeps_are_told_as_text_and_the_session_is_read_again(
+    tmp_path: Path,
+) -> None:
+    wrong = EngineError(ErrorCode.QUOTA_EXCEEDED, "later", seconds=math.inf, share=math.nan, count=10**30)
+    settings = EngineSettings(store=str(tmp_path / "store.db"), retry=RetryPolicy(max_attempts=1))
+    async with open_engine(settings, model_for=lambda _: ScriptedModel([(Fail(wrong),)])) as engine:
+        await engine.create_session(session_id="s")
+        task_id = await engine.submit_turn("s", "hello")
+        await engine.wait_turn("s", task_id)
+    async with open_engine(settings) as engine:
+        error = (await engine.wait_turn("s", task_id)).error
+        assert error is not None
+        assert error.details == {"seconds": "inf", "share": "nan", "count": str(10**30)}
+
+
+async def test_a_model_that_asks_for_too_many_tools_is_told_how_many_there_may_be() -> None:
+    calls = tuple(ToolCallPart(index, f"c{index}", "use") for index in range(MOST_TOOL_CALLS + 1))
+    async with open_engine(model_for=lambda _: ScriptedModel([(Say(calls),)])) as engine:
+        await engine.create_session(session_id="s")
+        outcome = await engine.run_turn("s", "hello")
+        assert outcome.error is not None
+        assert f"{MOST_TOOL_CALLS} calls are the most" in outcome.error.message
 
 
 class LateModel:

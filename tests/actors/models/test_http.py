@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import resource
 import sys
@@ -155,11 +156,34 @@ async def test_the_asked_for_pause_may_be_a_date() -> None:
     assert 3500 < float(error.details["retry_after_seconds"]) <= 3600
 
 
-@pytest.mark.parametrize("headers", [{}, {"retry-after": "soon"}, {"retry-after": "nan"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"retry-after": "soon"},
+        {"retry-after": "nan"},
+        {"retry-after": "1e400"},
+        {"retry-after": f"Mon, 01 Jan {10**20} 00:00:00 GMT"},
+        {"x-ratelimit-reset-requests": "9" * 400 + "s"},
+    ],
+)
 async def test_a_pause_that_is_not_readable_is_left_out(headers: dict[str, str]) -> None:
     error = await failure(lambda _: httpx.Response(429, headers=headers))
 
     assert "retry_after_seconds" not in error.details
+
+
+async def test_an_answer_that_is_compressed_twice_is_not_unpacked() -> None:
+    bomb = gzip.compress(gzip.compress(bytes(100_000_000)))
+
+    error = await failure(
+        lambda _: httpx.Response(
+            200, headers={"content-encoding": "gzip, gzip"}, stream=httpx.ByteStream(bomb)
+        )
+    )
+
+    assert error.code is ErrorCode.EXECUTION_FAILED
+    assert "gzip, gzip" in str(error)
 
 
 async def test_a_redirect_is_not_followed_but_shown() -> None:

@@ -102,6 +102,7 @@ async def test_a_stream_that_is_left_early_takes_its_connection_with_it() -> Non
         EVENT_STREAM,
         EVENT_STREAM + b"5\r\nab",
         EVENT_STREAM + b"?\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000,
     ],
 )
 async def test_an_answer_that_is_cut_or_malformed_is_a_protocol_error(answer: bytes) -> None:
