@@ -310,5 +310,7 @@ def _fail(state: SessionState, error: ErrorInfo) -> list[Effect]:
     effects: list[Effect] = [RefuseAll(error)]
     turn, state.turn = state.turn, None
     if turn is not None:
-        effects += [state.stop_calls(), TellRegistry(ReturnSlot(state.session_id, turn.task_id))]
+        if turn.granted:  # without a slot nothing runs
+            effects.append(state.stop_calls())
+        effects.append(TellRegistry(ReturnSlot(state.session_id, turn.task_id)))
     return [*effects, TellRegistry(Passivate(state.session_id, error=error))]

@@ -10,7 +10,7 @@ from actors.events import TaskOutcome
 from actors.records import ApprovalMode, ConfirmationOutcome, SessionStatus
 from actors.session.protocol import AbortTurn, ConfirmToolCall, SubmitTurn, WaitTurn
 from tests.actors.session.scenes import FREE, RISKY, arrive, asked, results
-from tests.actors.session.world import World
+from tests.actors.session.world import SESSION, World
 
 UNKNOWN = ToolCallPart(2, "call_unknown", "unknown", "{}")
 
@@ -171,3 +171,15 @@ def test_who_waits_for_a_turn_is_told_which_calls_wait_for_a_person() -> None:
     outcome = world.answers[request]
     assert isinstance(outcome, TaskOutcome)
     assert [call.call.call_id for call in outcome.pending_calls] == ["call_risky"]
+
+
+def test_a_store_that_gives_up_on_a_turn_without_a_slot_leaves_nothing_to_wait_for() -> None:
+    world = asked(RISKY)
+    world.ask(AbortTurn())
+
+    world.give_up_storing()
+    world.store_step()
+
+    assert world.state.failure is not None
+    assert not world.state.stopping
+    assert not world.pool.holds(SESSION)
