@@ -90,7 +90,9 @@ def _unread_images(branch: tuple[Message, ...]) -> tuple[tuple[str, tuple[Image,
 
 def _seen(branch: tuple[Message, ...]) -> tuple[Message, ...]:
     """The branch for a model that looks at images itself: what others have read in them is not sent."""
-    return tuple(_without_texts(message) for message in branch)
+    if not any(map(images_in, branch)):  # as nearly all are, and they may be long
+        return branch
+    return tuple(map(_without_texts, branch))
 
 
 def _without_texts(message: Message) -> Message:
