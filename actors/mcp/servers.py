@@ -163,6 +163,10 @@ async def _answer_check(
         for health in healths
         if not health.healthy
     )
+    for tool in tools:
+        if tool.check is None:
+            _ = tool.schema  # made once, in milliseconds: thousands of them must hold up nobody
+            await trio.lowlevel.checkpoint()
     reply.set(msgspec.structs.replace(tools.check_tool_health(), servers=lost))
 
 

@@ -122,6 +122,28 @@ async def test_the_health_of_tools_names_what_cannot_be_called_and_which_server_
     assert "no-such-program" in problem.reason
 
 
+async def test_a_check_of_many_tools_lets_others_work() -> None:
+    @tool
+    def one() -> None: ...
+
+    many = [msgspec.structs.replace(one, name=f"tool{n}", check=None) for n in range(100)]
+    steps = 0
+
+    async def work() -> None:
+        nonlocal steps
+        while True:
+            await trio.lowlevel.checkpoint()
+            steps += 1
+
+    async with open_engine(tools=many) as engine, trio.open_nursery() as nursery:
+        nursery.start_soon(work)
+        report = await engine.tool_health()
+        nursery.cancel_scope.cancel()
+
+    assert len(report.healthy) == 100
+    assert steps >= 100
+
+
 def test_the_health_of_tools_may_be_asked_for_from_any_thread() -> None:
     with start_engine(mcp_servers=[crooked("well")]) as thread:
         thread.call(partial(thread.engine.mcp_health, settled=True))
