@@ -23,7 +23,6 @@ from actors.catalog.protocol import (
     SaveConnection,
     SaveMcpServer,
     SubscribeCatalog,
-    UnsubscribeCatalog,
 )
 from actors.catalog.service import AgentService
 from actors.catalog.view import CatalogView
@@ -147,11 +146,6 @@ class CatalogActor(TrioActor):
     def subscribe(self, message: SubscribeCatalog) -> None:
         if message.subscriber not in self._view.subscribers:
             self._view.subscribers += (message.subscriber,)
-
-    @handles(UnsubscribeCatalog)
-    def unsubscribe(self, message: UnsubscribeCatalog) -> None:
-        others = (name for name in self._view.subscribers if name != message.subscriber)
-        self._view.subscribers = tuple(others)
 
     @handles(_ServiceChanged)
     def service_changed(self, _: _ServiceChanged) -> None:

@@ -21,7 +21,6 @@ __all__ = [
     "SaveConnection",
     "SaveMcpServer",
     "SubscribeCatalog",
-    "UnsubscribeCatalog",
 ]
 
 CATALOG_NAME = "catalog"
@@ -67,15 +66,11 @@ class DeleteMcpServer(_Message, frozen=True):
 
 
 class SubscribeCatalog(_Message, frozen=True):
-    """Tell the actor of this name of each change from now on, until it ends or unsubscribes.
+    """Tell the actor of this name of each change from now on, until it ends.
 
     Whoever reads the catalog after this is answered misses nothing.
     """
 
-    subscriber: str
-
-
-class UnsubscribeCatalog(_Message, frozen=True):
     subscriber: str
 
 
@@ -96,5 +91,4 @@ CatalogCommand: TypeAlias = (
     | SaveMcpServer
     | DeleteMcpServer
     | SubscribeCatalog
-    | UnsubscribeCatalog
 )

@@ -224,7 +224,6 @@ SAMPLES: tuple[msgspec.Struct, ...] = (
     catalog.SaveMcpServer(McpServer(server_id="s", command="s", arguments=("--fast",))),
     catalog.DeleteMcpServer("s"),
     catalog.SubscribeCatalog("mcp"),
-    catalog.UnsubscribeCatalog("mcp"),
     catalog.CatalogChanged(agents=("a",), mcp_servers=("s",)),
     mcp.ServersChanged((McpServer(server_id="s", command="s"),)),
     mcp.RegisterServer(McpServer(server_id="s", url="https://s")),
