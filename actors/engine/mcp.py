@@ -74,6 +74,8 @@ async def open_mcp_servers(
         listener = system.spawn_named(_LISTENER_NAME, CatalogListener, on_change)
         try:
             await catalog.ask(SubscribeCatalog(_LISTENER_NAME), block=False)
+            # What was changed since the roster was made was told to nobody.
+            servers.tell(ServersChanged(tuple(view.current.mcp_servers.values())))
             yield servers
         finally:
             with trio.CancelScope(shield=True):
