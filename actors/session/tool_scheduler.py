@@ -296,6 +296,8 @@ class ToolScheduler:
         Of a group a call waits for those before it to be over, also for one that waits for a person: the
         order may be what the model relies on.
         """
+        if not any(call.state is CallState.SCHEDULED for call in self._unfinished.values()):
+            return  # as after most ends, of which a large batch has many
         executing = self._executing()
         room = policy.max_parallel - len(executing) - len(at_work)
         taken = {self._group_of(call) for call in executing} | {group for _, group in at_work}
