@@ -83,9 +83,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
             ("shutdown_budget_seconds", 0),
         ):
             value = getattr(self, name)
-            if value is not None and not value >= least:
+            if value is not None and not (isinstance(value, int | float) and value >= least):
                 raise EngineError(
-                    ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value}"
+                    ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value!r}"
                 )
         keyed = sorted(name for name, provider in PROVIDERS.items() if provider.key_variable)
         for name in self.api_keys:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,8 +15,9 @@ from actors.registry.protocol import Deliver
 from actors.session.protocol import SessionCommand
 from runtime import ActorRef
 
-__all__ = ["Asker", "checked", "checked_id", "closed_error"]
+__all__ = ["Asker", "checked", "checked_id", "checked_items", "closed_error"]
 
+T = TypeVar("T")
 M = TypeVar("M", bound=msgspec.Struct)
 
 
@@ -77,13 +79,27 @@ def checked(message: M) -> M:
         raise EngineError(ErrorCode.INVALID_ARGUMENT, f"a {kind} is no message: look at the method's types")
     try:
         copy = msgspec.convert(msgspec.to_builtins(message), type(message))
-    except (msgspec.ValidationError, TypeError, RecursionError) as error:
-        what = str(error).replace("`$.", "`")
+    except (msgspec.ValidationError, TypeError, RecursionError, UnicodeError) as error:
+        is_half = isinstance(error, UnicodeError)
+        what = "a text holds half of a surrogate pair" if is_half else str(error).replace("`$.", "`")
         raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{kind} cannot be asked like this: {what}") from None
     if copy != message:  # bytes for a text, a dictionary for a struct
         what = "a field is of another type than it says"
         raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{kind} cannot be asked like this: {what}")
     return copy
+
+
+def checked_items(what: str, items: Iterable[T]) -> tuple[T, ...]:
+    """
+    Raises:
+        EngineError: `INVALID_ARGUMENT`: a text, which is no list of its letters, or nothing to go through.
+    """
+    if isinstance(items, str | bytes) or not isinstance(items, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's mistake
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{what} are given as a list or a tuple, not as {type(items).__name__}",
+        )
+    return tuple(items)
 
 
 def checked_id(session_id: str) -> str:

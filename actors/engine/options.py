@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias, TypedDict, TypeVar
 
 import msgspec
 
 from actors.access import Authorize, allow_local
 from actors.catalog.service import AgentService
 from actors.connections import McpServer
+from actors.engine.asker import checked_items
 from actors.errors import EngineError, ErrorCode
 from actors.models.base import LanguageModel
 from actors.prompts import PromptFor, default_prompt
@@ -22,6 +23,8 @@ from actors.stores.base import Store
 from actors.tools import Tool, ToolRegistry
 
 __all__ = ["EngineOptions", "EngineParts", "ModelFor"]
+
+T = TypeVar("T")
 
 ModelFor: TypeAlias = Callable[[str], LanguageModel]
 """Finds the model that `provider:model` names, or raises `EngineError`. Called often: it should cache."""
@@ -79,15 +82,35 @@ class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
                 f"an engine has no option {', '.join(sorted(unknown))}; "
                 f"there are {', '.join(EngineOptions.__annotations__)}",
             )
-        settings = settings or EngineSettings()
+        settings = EngineSettings() if settings is None else settings
+        if not isinstance(settings, EngineSettings):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's mistake
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"an engine is opened with EngineSettings, not with {type(settings).__name__}",
+            )
         if settings.image_mode is ImageMode.OCR and options.get("read_image") is None:
             raise EngineError(
                 ErrorCode.INVALID_ARGUMENT, "image mode 'ocr' needs `read_image`: give the engine one"
             )
         parts = cls(
             settings=settings,
-            tools=ToolRegistry(options.get("tools", ())),
-            mcp_servers=tuple(options.get("mcp_servers", ())),
+            tools=ToolRegistry(_of(Tool, "tools", options.get("tools", ()))),
+            mcp_servers=_of(McpServer, "mcp_servers", options.get("mcp_servers", ())),
         )
         rest = {name: value for name, value in options.items() if name not in ("tools", "mcp_servers")}
         return msgspec.structs.replace(parts, **rest)
+
+
+def _of(kind: type[T], option: str, items: Iterable[T]) -> tuple[T, ...]:
+    """
+    Raises:
+        EngineError: `INVALID_ARGUMENT`: something among them is none of these.
+    """
+    found = checked_items(option, items)
+    for one in found:
+        if not isinstance(one, kind):
+            raise EngineError(
+                ErrorCode.INVALID_ARGUMENT,
+                f"{option} are {kind.__name__}s, and one of them is of type {type(one).__name__}",
+            )
+    return found

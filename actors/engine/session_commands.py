@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from actors.access import LOCAL
 from actors.agents import DEFAULT_EXECUTOR
 from actors.conversation import Attachment, FileReference, Image
-from actors.engine.asker import Asker
+from actors.engine.asker import Asker, checked_items
 from actors.events import TaskOutcome
 from actors.records import ConfirmationOutcome
 from actors.session.protocol import (
@@ -65,9 +65,9 @@ class SessionCommands(Asker):
         """
         command = SubmitTurn(
             text=text,
-            attachments=tuple(attachments),
-            images=tuple(images),
-            references=tuple(references),
+            attachments=checked_items("attachments", attachments),
+            images=checked_items("images", images),
+            references=checked_items("references", references),
             priority=priority,
             executor_id=executor_id,
             on_busy=on_busy,
@@ -178,7 +178,7 @@ class SessionCommands(Asker):
     ) -> tuple[str, ...]:
         """Stop unfinished tool calls of the turn, these or all; the turn goes on with that. Their ids."""
         command = CancelToolCalls(
-            call_ids=None if call_ids is None else tuple(call_ids), principal=principal
+            call_ids=None if call_ids is None else checked_items("call ids", call_ids), principal=principal
         )
         stopped: tuple[str, ...] = await self._deliver(session_id, command)
         return stopped

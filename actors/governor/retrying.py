@@ -87,5 +87,5 @@ def require(name: str, value: float, least: float) -> None:
     Raises:
         EngineError: `INVALID_ARGUMENT`: the value is below `least`, or no number.
     """
-    if not value >= least:
-        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value}")
+    if not isinstance(value, int | float) or not value >= least:  # pyright: ignore[reportUnnecessaryIsInstance] - a caller's mistake
+        raise EngineError(ErrorCode.INVALID_ARGUMENT, f"{name} must be at least {least}, not {value!r}")

@@ -10,14 +10,23 @@ from trio.testing import wait_all_tasks_blocked
 
 from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
+from actors.governor import RetryPolicy
 from actors.models.scripted import Hang, ScriptedModel
 from actors.session.protocol import Cursor
+from actors.settings import EngineSettings
 
 WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "a text that is a number": lambda engine: engine.submit_turn("s", 5),
     "a text that is bytes": lambda engine: engine.submit_turn("s", b"x"),
     "a text that is nothing": lambda engine: engine.submit_turn("s", None),
     "attachments that are names": lambda engine: engine.submit_turn("s", "x", attachments=("a.txt",)),
+    "attachments that are nothing": lambda engine: engine.submit_turn("s", "x", attachments=None),
+    "images that are a number": lambda engine: engine.submit_turn("s", "x", images=5),
+    "references that are a text": lambda engine: engine.submit_turn("s", "x", references="abc"),
+    "calls that are a text": lambda engine: engine.cancel_tool_calls("s", "c1"),
+    "calls that are a number": lambda engine: engine.cancel_tool_calls("s", 5),
+    "half a surrogate pair for a number": lambda engine: engine.submit_turn("s", "x", priority="\ud800"),
+    "half a surrogate pair for an agent": lambda engine: engine.save_agent("\ud800"),
     "a busy policy that there is not": lambda engine: engine.submit_turn("s", "x", on_busy="bogus"),
     "a priority in words": lambda engine: engine.submit_turn("s", "x", priority="high"),
     "a request id that is a number": lambda engine: engine.submit_turn("s", "x", request_id=5),
@@ -36,6 +45,36 @@ WRONG: dict[str, Callable[[Any], Awaitable[object]]] = {
     "a cursor in words": lambda engine: engine.subscribe("s", "nobody", Cursor(1, cast("int", "3"))),
     "a cursor that is a number": lambda engine: engine.subscribe("s", "nobody", 5),
 }
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"tools": 5}, "tools"),
+        ({"tools": None}, "tools"),
+        ({"tools": "abc"}, "tools"),
+        ({"tools": [print]}, "tools"),
+        ({"mcp_servers": 5}, "mcp_servers"),
+        ({"mcp_servers": ["files"]}, "mcp_servers"),
+        ({"settings": "store.db"}, "EngineSettings"),
+        ({"settings": {}}, "EngineSettings"),
+    ],
+)
+async def test_an_option_of_the_wrong_type_is_named(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(EngineError, match=named) as refusal:
+        async with open_engine(**options):
+            pass
+    assert refusal.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+def test_a_retry_policy_in_words_is_refused() -> None:
+    with pytest.raises(EngineError, match="max_attempts must be at least 1, not '3'"):
+        RetryPolicy(max_attempts=cast("int", "3"))
+
+
+def test_a_setting_in_words_is_refused() -> None:
+    with pytest.raises(EngineError, match="max_concurrent must be at least 1, not '3'"):
+        EngineSettings(max_concurrent=cast("int", "3"))
 
 
 @pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
