@@ -111,7 +111,7 @@ class FileAgentService:
                 return Catalog()
         try:
             document = msgspec.json.decode(data, type=_Document)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self._unusable(
                 f"is no catalog that can be read: {error}; mend it, or move it away"
             ) from None

@@ -70,6 +70,7 @@ async def test_what_somebody_has_edited_meanwhile_stays(tmp_path: Path) -> None:
     [
         ("{", "is no catalog that can be read: "),
         ("[]", "can be read: Expected `object`, got `array`"),
+        ('{"x": ' + "[" * 20_000 + "]" * 20_000 + "}", "can be read: "),
         ('{"agents": [{}]}', "missing required field `agent_id` - at `$.agents[0]`"),
         ('{"version": 2}', "has version 2, and this program knows 1"),
         (
