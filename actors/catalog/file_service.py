@@ -109,6 +109,8 @@ class FileAgentService:
                 data, _ = read_file(self._path)
             except FileNotFoundError:
                 return Catalog()
+        if not data:  # it is just being made, or whoever made it was killed
+            return Catalog()
         try:
             document = msgspec.json.decode(data, type=_Document)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

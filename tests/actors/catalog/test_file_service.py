@@ -94,6 +94,17 @@ async def test_a_file_that_is_no_catalog_is_refused_and_left_as_it_is(
     assert path.read_text() == content
 
 
+async def test_a_file_whose_maker_was_killed_is_an_empty_catalog(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.json"
+    path.touch(mode=0o600)
+    service = FileAgentService(path)
+
+    assert await service.get_agents() == ()
+    await service.save_agent(AGENT)
+
+    assert await FileAgentService(path).get_agents() == (AGENT,)
+
+
 async def test_a_folder_that_is_not_there_and_one_in_the_place_of_the_file_are_told(tmp_path: Path) -> None:
     assert "Is a directory" in await refusal(tmp_path) or "no file" in await refusal(tmp_path)
     changes = Changes()
