@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -100,7 +103,7 @@ class FileAgentService:
         await self._change(lambda catalog: catalog.deleted(kind, key))
 
     async def _change(self, change: Callable[[Catalog], Catalog]) -> None:
-        await trio.to_thread.run_sync(self._change_file, change, limiter=self._limiter)
+        await trio.to_thread.run_sync(self._change_alone, change, limiter=self._limiter)
         self._listeners.call()
 
     def _read_file(self) -> Catalog:
@@ -126,6 +129,16 @@ class FileAgentService:
                     f"environment variable, and name that as its key_variable"
                 )
         return Catalog.of(document.agents, document.connections, document.mcp_servers)
+
+    def _change_alone(self, change: Callable[[Catalog], Catalog]) -> None:
+        """Change the file while no other engine does, which would take the change away again."""
+        with ExitStack() as stack:
+            with file_errors(self._path):
+                # Of the folder: the file is another one after each change.
+                folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, folder)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            self._change_file(change)
 
     def _change_file(self, change: Callable[[Catalog], Catalog]) -> None:
         old = self._read_file()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 
 from actors.agents import AgentDefinition
 from actors.catalog import FileAgentService
@@ -103,6 +104,20 @@ async def test_a_file_whose_maker_was_killed_is_an_empty_catalog(tmp_path: Path)
     await service.save_agent(AGENT)
 
     assert await FileAgentService(path).get_agents() == (AGENT,)
+
+
+async def test_services_on_one_file_take_no_change_of_each_other_away(tmp_path: Path) -> None:
+    services = [FileAgentService(tmp_path / "catalog.json") for _ in range(4)]
+
+    async def save(number: int) -> None:
+        for turn in range(5):
+            await services[number].save_agent(AgentDefinition(agent_id=f"{number}-{turn}"))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(save, number)
+
+    assert len(await services[0].get_agents()) == 20
 
 
 async def test_a_folder_that_is_not_there_and_one_in_the_place_of_the_file_are_told(tmp_path: Path) -> None:
