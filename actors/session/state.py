@@ -230,9 +230,22 @@ class SessionState:
         for effect in effects:
             if not isinstance(effect, TellRegistry) or not isinstance(effect.message, _AFTER_THE_STOP):
                 said.append(effect)
-            elif effect not in self._held_back:
+                continue
+            if isinstance(effect.message, ReturnSlot):
+                self._withdraw_request(effect.message.task_id)
+            if effect not in self._held_back:
                 self._held_back += (effect,)
         return said
+
+    def _withdraw_request(self, task_id: str) -> None:
+        """Do not ask for a slot for a task that has ended meanwhile."""
+        self._held_back = tuple(
+            held
+            for held in self._held_back
+            if not isinstance(held, TellRegistry)
+            or not isinstance(held.message, RequestSlot)
+            or held.message.task_id != task_id
+        )
 
     # -- what waits for the load --
 

@@ -280,3 +280,28 @@ def test_one_of_those_that_wait_is_stopped_alone_and_all_without_a_name() -> Non
     assert world.outcomes[third].status is SessionStatus.ABORTED
     assert texts(world, role=Role.USER) == ["why?", "a", "b", "c", "d"]
     assert [outcome.status for outcome in world.outcomes.values()].count(SessionStatus.COMPLETED) == 2
+
+
+def test_a_question_that_is_stopped_before_the_stopped_calls_have_ended_asks_for_no_slot() -> None:
+    world = asked(FREE)
+    first, second = world.state.turn, world.ask(SubmitTurn(text="now", on_busy=OnBusy.INTERRUPT))
+    arrive_but_calls(world)
+    assert first is not None
+    assert world.state.stopping
+
+    world.release(abort=True)
+    arrive_but_calls(world)
+    world.run_to_rest()
+
+    assert set(world.asked_slot) == {first.task_id}
+    assert isinstance(world.answers[second], str)
+    assert world.outcomes[str(world.answers[second])].status is SessionStatus.ABORTED
+
+
+def arrive_but_calls(world: World) -> None:
+    """Everybody is quick, but what was stopped and has not ended."""
+    for _ in range(20):
+        world.commit(4)
+        world.store_step()
+        world.notice_step()
+        world.registry_step()
