@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -19,6 +20,18 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     temperature: float | None = None
     max_output_tokens: int | None = None
     options: dict[str, Any] = {}
+
+    def problem(self) -> str:
+        """Why no model could be asked like this, in one line; empty if it could."""
+        if self.temperature is not None and not math.isfinite(self.temperature):
+            return f"a temperature is a number, not {self.temperature}"
+        if self.max_output_tokens is not None and self.max_output_tokens < 1:
+            return f"max_output_tokens must be at least 1, not {self.max_output_tokens}"
+        try:
+            msgspec.json.encode(self.options)
+        except (TypeError, ValueError, RecursionError) as error:
+            return f"the options of a model must be JSON: {error}"
+        return ""
 
     def over(self, defaults: ModelSettings) -> ModelSettings:
         """These settings, and `defaults` where they say nothing; options are merged by name."""

@@ -71,6 +71,13 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_budget_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        for field in msgspec.structs.fields(EngineSettings):
+            try:
+                msgspec.convert(msgspec.to_builtins(getattr(self, field.name)), field.type)
+            except (msgspec.ValidationError, TypeError, UnicodeError) as error:
+                raise EngineError(
+                    ErrorCode.INVALID_ARGUMENT, f"{field.name} cannot be set to that: {error}"
+                ) from None
         for name, least in (
             ("max_concurrent", 1),
             ("max_queue_size", 0),

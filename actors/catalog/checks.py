@@ -31,6 +31,9 @@ def _check_agent(agent: AgentDefinition) -> None:
     _check_id("an agent", agent.agent_id)
     if agent.agent_id == DEFAULT_EXECUTOR:
         raise _unusable(f"{DEFAULT_EXECUTOR!r} is a session's own model: give the agent another id")
+    problem = agent.settings.problem()
+    if problem:
+        raise _unusable(f"agent {agent.agent_id!r}: {problem}")
 
 
 def _check_server(server: McpServer) -> None:

@@ -43,7 +43,8 @@ class CatalogCommands(Asker):
         return tuple((await self._get_catalog(principal)).agents.values())
 
     async def get_agent_config(self, agent_id: str, *, principal: str = LOCAL) -> AgentDefinition | None:
-        return (await self._get_catalog(principal)).agents.get(agent_id)
+        known = await self.get_agents(principal=principal)
+        return next((one for one in known if one.agent_id == agent_id), None)
 
     async def save_agent(self, agent: AgentDefinition, *, principal: str = LOCAL) -> None:
         """Keep an agent, in the place of the one with its id; it is kept when this returns."""
@@ -58,7 +59,8 @@ class CatalogCommands(Asker):
         return tuple((await self._get_catalog(principal)).connections.values())
 
     async def get_connection(self, connection_id: str, *, principal: str = LOCAL) -> Connection | None:
-        return (await self._get_catalog(principal)).connections.get(connection_id)
+        known = await self.get_connections(principal=principal)
+        return next((one for one in known if one.connection_id == connection_id), None)
 
     async def save_connection(self, connection: Connection, *, principal: str = LOCAL) -> None:
         """Keep a connection, in the place of the one with its id, or of the known provider of that name.

@@ -10,6 +10,7 @@ from typing import TypeAlias, TypedDict, TypeVar
 import msgspec
 
 from actors.access import Authorize, allow_local
+from actors.catalog.checks import check_entry
 from actors.catalog.service import AgentService
 from actors.connections import McpServer
 from actors.engine.asker import checked_items
@@ -88,6 +89,12 @@ class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
                 ErrorCode.INVALID_ARGUMENT,
                 f"an engine is opened with EngineSettings, not with {type(settings).__name__}",
             )
+        for name in ("model_for", "prompt", "read_image", "authorize", "now", "ids"):
+            given = options.get(name)
+            if given is not None and not callable(given):
+                raise EngineError(
+                    ErrorCode.INVALID_ARGUMENT, f"{name} is a function, not {type(given).__name__}"
+                )
         if settings.image_mode is ImageMode.OCR and options.get("read_image") is None:
             raise EngineError(
                 ErrorCode.INVALID_ARGUMENT, "image mode 'ocr' needs `read_image`: give the engine one"
@@ -97,6 +104,8 @@ class EngineParts(msgspec.Struct, frozen=True, kw_only=True):
             tools=ToolRegistry(_of(Tool, "tools", options.get("tools", ()))),
             mcp_servers=_of(McpServer, "mcp_servers", options.get("mcp_servers", ())),
         )
+        for server in parts.mcp_servers:
+            check_entry(server)
         rest = {name: value for name, value in options.items() if name not in ("tools", "mcp_servers")}
         return msgspec.structs.replace(parts, **rest)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import msgspec
 
 from actors.conversation import Message, Role, SystemControl, Text
 from actors.errors import ErrorInfo
 from actors.events import MessageAdded, MessageChanged, MessageEdited, MessagesDeleted
-from actors.model_settings import ModelSettings
 from actors.records import DeleteMessages, PutMessage, WriteOp
 from actors.session.asking import ask_edited
 from actors.session.effects import Answered, Effect, Now
@@ -152,9 +149,9 @@ def _check_changes(changes: SessionChanges) -> ErrorInfo | None:
         number = getattr(changes, name)
         if number is not None and number < 1:
             return invalid(f"{name} must be at least 1, not {number}")
-    refusal = None if changes.settings is None else _check_settings(changes.settings)
-    if refusal is not None:
-        return refusal
+    problem = "" if changes.settings is None else changes.settings.problem()
+    if problem:
+        return invalid(problem)
     texts = tuple(
         text
         for text in (
@@ -187,18 +184,6 @@ def check_new(new: NewSession) -> ErrorInfo | None:
             settings=new.settings,
         )
     )
-
-
-def _check_settings(settings: ModelSettings) -> ErrorInfo | None:
-    if settings.temperature is not None and not math.isfinite(settings.temperature):
-        return invalid(f"a temperature is a number, not {settings.temperature}")
-    if settings.max_output_tokens is not None and settings.max_output_tokens < 1:
-        return invalid(f"max_output_tokens must be at least 1, not {settings.max_output_tokens}")
-    try:
-        msgspec.json.encode(settings.options)
-    except (TypeError, ValueError, RecursionError) as error:
-        return invalid(f"the options of a model must be JSON: {error}")
-    return None
 
 
 def _notes(state: SessionState, given: dict[str, object], now: Now) -> list[Message]:

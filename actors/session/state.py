@@ -15,6 +15,7 @@ from actors.events import ContextUpdated, EventBody, SessionStatusChanged, TaskO
 from actors.model_settings import ModelSettings
 from actors.prompts import PromptFor, default_prompt
 from actors.records import (
+    ApprovalMode,
     ImageMode,
     PutSession,
     SessionRecord,
@@ -191,10 +192,13 @@ class SessionState:
 
     def tool_policy(self, turn: Turn) -> ToolPolicy:
         record = self.known_record()
+        mode = turn.executor.approval_mode
+        # What somebody allows a session is not allowed to an agent that may run nothing.
+        is_bound = mode is ApprovalMode.DENY and record.approval_mode is not mode
         return ToolPolicy(
-            mode=turn.executor.approval_mode,
-            tool_modes=record.tool_modes,
-            all_approved=record.all_approved,
+            mode=mode,
+            tool_modes={} if is_bound else record.tool_modes,
+            all_approved=record.all_approved and not is_bound,
             work_mode=record.work_mode,
             max_parallel=record.max_parallel_calls,
             names=turn.executor.tools,

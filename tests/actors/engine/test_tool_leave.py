@@ -245,3 +245,19 @@ async def test_a_chat_offers_no_tools_and_runs_none() -> None:
         outcome = await engine.run_turn("s", "go")
 
     assert (outcome.status, names(model.requests[0]), box.runs) == (DONE, [], [])
+
+
+async def test_an_agent_that_may_run_nothing_runs_nothing_whatever_its_session_allows() -> None:
+    bound = AgentDefinition(agent_id="bound", approval_mode=ApprovalMode.DENY)
+    new = NewSession(mode=ChatMode.AGENT, tool_modes={"risky": ApprovalMode.AUTO})
+    box = Toolbox()
+    async with open_box(
+        [RISKY, say("no")],
+        sessions={"s": new},
+        tools=box.tools,
+        catalog=MemoryAgentService(agents=[bound]),
+    ) as (engine, model):
+        outcome = await engine.run_turn("s", "go", executor_id="bound")
+        assert outcome.status is DONE
+    assert names(model.requests[0]) == []
+    assert box.runs == []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 from trio.testing import wait_all_tasks_blocked
 
+from actors.agents import AgentDefinition
 from actors.engine import Engine, open_engine
 from actors.errors import EngineError, ErrorCode
 from actors.governor import RetryPolicy
+from actors.model_settings import ModelSettings
 from actors.models.scripted import Hang, ScriptedModel
 from actors.session.protocol import Cursor
 from actors.settings import EngineSettings
@@ -72,9 +75,38 @@ def test_a_retry_policy_in_words_is_refused() -> None:
         RetryPolicy(max_attempts=cast("int", "3"))
 
 
-def test_a_setting_in_words_is_refused() -> None:
-    with pytest.raises(EngineError, match="max_concurrent must be at least 1, not '3'"):
-        EngineSettings(max_concurrent=cast("int", "3"))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_concurrent": "3"},
+        {"max_concurrent": 2.5},
+        {"api_keys": 5},
+        {"api_keys": {"openai": 5}},
+        {"catalog": 5},
+        {"retry": None},
+        {"image_mode": "x-rays"},
+        {"project_roots": "folder"},
+    ],
+    ids=str,
+)
+def test_a_setting_of_the_wrong_type_is_named(settings: dict[str, Any]) -> None:
+    (name,) = settings
+    with pytest.raises(EngineError, match=f"{name} cannot be set to that") as refusal:
+        EngineSettings(**settings)
+    assert refusal.value.code is ErrorCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "settings", [ModelSettings(temperature=math.nan), ModelSettings(max_output_tokens=0)]
+)
+async def test_an_agent_that_no_model_could_be_asked_for_is_not_saved(settings: ModelSettings) -> None:
+    async with open_engine() as engine:
+        with pytest.raises(EngineError, match="critic") as refusal:
+            await engine.save_agent(AgentDefinition(agent_id="critic", settings=settings))
+        assert refusal.value.code is ErrorCode.INVALID_ARGUMENT
+        assert await engine.get_agents() == ()
+        assert await engine.get_agent_config(cast("str", ["critic"])) is None
+        assert await engine.get_connection(cast("str", {})) is None
 
 
 @pytest.mark.parametrize("call", WRONG.values(), ids=WRONG.keys())
