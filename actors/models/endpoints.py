@@ -14,7 +14,7 @@ from actors.models.base import LanguageModel
 from actors.models.http import HttpPool
 from actors.models.providers import PROVIDERS, SCRIPTED, Provider
 from actors.models.wire_options import checked_settings
-from actors.models.wires import WIRES, scripted_model
+from actors.models.wires import WIRES, open_wire, scripted_model
 
 __all__ = ["Endpoint", "naming_connection", "open_endpoint"]
 
@@ -65,7 +65,8 @@ class Endpoint(msgspec.Struct, frozen=True):
         settings = checked_settings(settings, self.wire).over(own)
         if self.provider is None:
             return scripted_model(name, model_id)
-        return WIRES[self.wire](
+        return open_wire(
+            self.wire,
             name,
             model_id,
             provider=self.provider,

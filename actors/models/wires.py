@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import TypeAlias, TypedDict
 
 from actors.errors import EngineError, ErrorCode
 from actors.model_settings import ModelSettings
@@ -16,32 +16,26 @@ from actors.models.openai_responses import OpenAIResponsesModel
 from actors.models.providers import Provider
 from actors.models.scripted import ScriptedModel
 
-__all__ = ["WIRES", "Wire", "scripted_model"]
+__all__ = ["WIRES", "open_wire", "scripted_model"]
 
 _ECHO = "echo"
 
 
-class Wire(Protocol):
-    """Makes a model that speaks a wire format.
+class _Opening(TypedDict):
+    """What every wire needs to know of where it leads."""
 
-    Raises:
-        EngineError: `INVALID_ARGUMENT`, if the base URL, the key or a header cannot be sent.
-    """
-
-    def __call__(
-        self,
-        name: str,
-        model: str,
-        *,
-        provider: Provider,
-        http: HttpPool,
-        api_key: str,
-        headers: Mapping[str, str],
-        settings: ModelSettings,
-    ) -> LanguageModel: ...
+    base_url: str
+    http: HttpPool
+    api_key: str
+    headers: Mapping[str, str]
+    settings: ModelSettings
 
 
-def _openai_chat(
+Wire: TypeAlias = Callable[[str, str, Provider, _Opening], LanguageModel]
+
+
+def open_wire(
+    wire: str,
     name: str,
     model: str,
     *,
@@ -51,14 +45,22 @@ def _openai_chat(
     headers: Mapping[str, str],
     settings: ModelSettings,
 ) -> LanguageModel:
+    """The model that speaks this wire format, one of `WIRES`.
+
+    Raises:
+        EngineError: `INVALID_ARGUMENT`, if the base URL, the key or a header cannot be sent.
+    """
+    opening = _Opening(
+        base_url=provider.base_url, http=http, api_key=api_key, headers=headers, settings=settings
+    )
+    return WIRES[wire](name, model, provider, opening)
+
+
+def _openai_chat(name: str, model: str, provider: Provider, opening: _Opening) -> LanguageModel:
     return OpenAIChatModel(
         name,
         model,
-        base_url=provider.base_url,
-        http=http,
-        api_key=api_key,
-        headers=headers,
-        settings=settings,
+        **opening,
         ask_for_usage=provider.ask_for_usage,
         max_tokens_field=provider.max_tokens_field,
         cache_by_conversation=provider.cache_by_conversation,
@@ -66,46 +68,13 @@ def _openai_chat(
     )
 
 
-def _anthropic_messages(
-    name: str,
-    model: str,
-    *,
-    provider: Provider,
-    http: HttpPool,
-    api_key: str,
-    headers: Mapping[str, str],
-    settings: ModelSettings,
-) -> LanguageModel:
-    return AnthropicMessagesModel(
-        name,
-        model,
-        base_url=provider.base_url,
-        http=http,
-        api_key=api_key,
-        headers=headers,
-        settings=settings,
-    )
+def _anthropic_messages(name: str, model: str, _: Provider, opening: _Opening) -> LanguageModel:
+    return AnthropicMessagesModel(name, model, **opening)
 
 
-def _openai_responses(
-    name: str,
-    model: str,
-    *,
-    provider: Provider,
-    http: HttpPool,
-    api_key: str,
-    headers: Mapping[str, str],
-    settings: ModelSettings,
-) -> LanguageModel:
+def _openai_responses(name: str, model: str, provider: Provider, opening: _Opening) -> LanguageModel:
     return OpenAIResponsesModel(
-        name,
-        model,
-        base_url=provider.base_url,
-        http=http,
-        api_key=api_key,
-        headers=headers,
-        settings=settings,
-        cache_by_conversation=provider.cache_by_conversation,
+        name, model, **opening, cache_by_conversation=provider.cache_by_conversation
     )
 
 
