@@ -35,13 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="greenroom", description="Many LLM chat sessions at once, each one an actor.")
     parser.add_argument("--version", action="version", version=f"greenroom {__version__}")
     try:
-        subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+        subparsers = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
         for command in _COMMANDS:
             import_module(f"actors.cli.{command}").add_parser(subparsers)
         if not (sys.argv[1:] if arguments is None else arguments):
             parser.print_help(sys.stderr)
             return ExitStatus.USAGE
-        parsed = parser.parse_args(arguments)
+        parsed, unknown = parser.parse_known_args(arguments)
+        if unknown:  # told by the command, whose help has what was meant
+            subparsers.choices[parsed.command].error(f"unrecognized arguments: {' '.join(unknown)}")
         return int(parsed.run(parsed))
     except EngineError as error:
         sys.stderr.write(f"{parser.prog}: {one_line(error.message)}\n")

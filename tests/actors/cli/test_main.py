@@ -32,7 +32,7 @@ def test_it_knows_its_version() -> None:
         (("dance",), "greenroom: argument COMMAND: invalid choice: 'dance' (choose from"),
         (
             ("run", "a\nb", "c\nd"),
-            "greenroom: unrecognized arguments: c d (greenroom --help shows the usage)",
+            "greenroom run: unrecognized arguments: c d (greenroom run --help shows the usage)",
         ),
     ],
 )
