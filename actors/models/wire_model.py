@@ -132,7 +132,7 @@ def sendable_key(api_key: str) -> str:
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise EngineError(
             ErrorCode.INVALID_ARGUMENT,
-            "the API key holds spaces, control characters or letters outside of ASCII",
+            "the API key holds spaces, control characters or letters outside of ASCII; copy it anew",
         )
     return key
 

@@ -125,7 +125,10 @@ async def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(folder: P
         "prompts", "--model", "openai:x", env=environment(OPENAI_API_KEY="sk-ä secret"), cwd=folder
     )
 
-    assert "the API key holds spaces" in complaint(finished)
+    assert (
+        "the API key holds spaces, control characters or letters outside of ASCII; copy it anew"
+        in complaint(finished)
+    )
     assert "secret" not in finished.err
     assert list(contents(folder)) == ["prompts"]
 
