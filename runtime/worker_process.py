@@ -144,7 +144,14 @@ def serve() -> None:
     os.close(null_fd)
     os.dup2(2, 1)
     # A forked child that held the reply pipe would keep the host from seeing its worker die.
-    os.register_at_fork(after_in_child=lambda: (os.close(request_fd), os.close(reply_fd)))
+    # Once only: what a child of that child finds under these numbers is its own.
+    pipes = [request_fd, reply_fd]
+
+    def close_pipes() -> None:
+        while pipes:
+            os.close(pipes.pop())
+
+    os.register_at_fork(after_in_child=close_pipes)
 
     stream = open(request_fd, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
     setup = _read_frame(stream)

@@ -22,6 +22,7 @@ __all__ = [
     "double",
     "fail",
     "fork_and_exit",
+    "fork_twice_with_files_open",
     "hang_after_starting_a_program",
     "quit_by_exit",
     "return_lock",
@@ -78,6 +79,18 @@ def fork_and_exit(fifo: Path) -> NoReturn:
             time.sleep(3600)
     fifo.write_text(f"{child}\n")
     os._exit(7)
+
+
+def fork_twice_with_files_open() -> int:
+    """How many of a forked child's files are open in a child of its own, of the ten that it opens."""
+    child = os.fork()
+    if not child:
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+        grandchild = os.fork()
+        if not grandchild:
+            os._exit(sum(os.path.exists(f"/dev/fd/{file}") for file in files))  # noqa: PTH110 - light
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def quit_by_exit() -> NoReturn:

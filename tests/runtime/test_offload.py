@@ -28,6 +28,7 @@ from tests.runtime.offload_work import (
     double,
     fail,
     fork_and_exit,
+    fork_twice_with_files_open,
     hang_after_starting_a_program,
     quit_by_exit,
     return_lock,
@@ -315,6 +316,10 @@ async def test_a_process_that_dies_takes_its_forked_children_with_it(fifo: Path)
         pid = await trio.to_thread.run_sync(pid_through, fifo)
 
     await wait_until_ended(pid)
+
+
+async def test_what_a_forked_child_opens_stays_open_in_its_own_children() -> None:
+    assert await run_killable(fork_twice_with_files_open) == 10
 
 
 async def test_a_worker_that_died_idle_is_replaced() -> None:
