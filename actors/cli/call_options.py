@@ -16,6 +16,15 @@ from actors.settings import EngineSettings
 __all__ = ["add_call_options", "call_settings"]
 
 
+_FLAGS = {
+    "temperature": "--temperature",
+    "max_tokens": "--max-tokens",
+    "max_output_tokens": "--max-tokens",
+    "max_completion_tokens": "--max-tokens",
+}
+"""Options of a request that have a flag of their own."""
+
+
 def add_call_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temperature", type=float, metavar="T", help="of the answers, 0 to 2 (the provider's own)"
@@ -46,6 +55,13 @@ def call_settings(arguments: argparse.Namespace, settings: EngineSettings, model
                 ErrorCode.INVALID_ARGUMENT, f"--option {name} is given twice: leave one of them out"
             )
         options[name] = value
+    if arguments.max_tokens is not None and arguments.max_tokens < 1:
+        raise EngineError(
+            ErrorCode.INVALID_ARGUMENT, f"--max-tokens is at least 1, not {arguments.max_tokens}"
+        )
+    for name, flag in _FLAGS.items():
+        if name in options:
+            raise EngineError(ErrorCode.INVALID_ARGUMENT, f"--option {name}: say {flag} instead")
     asked = ModelSettings(
         temperature=arguments.temperature, max_output_tokens=arguments.max_tokens, options=options
     )

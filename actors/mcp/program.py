@@ -34,7 +34,6 @@ _DRAIN_SECONDS = 0.5
 
 _STDERR_LINES_LOGGED = 200
 _STDERR_LINE_LENGTH = 500
-_LAST_LINES = 3
 
 
 class Program:
@@ -44,7 +43,7 @@ class Program:
         self._process = process
         self._server = server
         self._redact = redact
-        self._last_lines: list[str] = []
+        self._last_line = ""
         self._lines_logged = 0
         self._fault = ""
         self._stderr_read = trio.Event()
@@ -66,8 +65,8 @@ class Program:
             what = f"the program was ended by {signal.Signals(-status).name}"
         else:
             what = f"the program ended with status {status}"
-        said = " | ".join(self._last_lines)
-        return f"{what}: {said}" if said else what
+        # Of a traceback it is the last line that says what went wrong.
+        return f"{what}: {self._last_line}" if self._last_line else what
 
     async def send_line(self, line: bytes) -> None:
         """
@@ -120,7 +119,7 @@ class Program:
             line[:_LONGEST_LINE_BYTES].decode(errors="replace"), longest=_STDERR_LINE_LENGTH
         )
         if text:
-            self._last_lines = [*self._last_lines, text][-_LAST_LINES:]
+            self._last_line = text
             self._log_line("stderr", text)
 
     def _log_line(self, stream: str, text: str) -> None:

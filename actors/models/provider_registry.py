@@ -125,7 +125,8 @@ class ProviderRegistry:
             return self._listed(self._endpoints[fallback_id], whole, config.settings)
         raise _not_found(
             f"there is no provider {config.provider!r}; known are {', '.join(sorted(self._endpoints))}. "
-            f"For another OpenAI-compatible server, write openai{separator}<model> and give its base URL",
+            f"For another OpenAI-compatible server, write openai{separator}<model> and give its base URL, "
+            f"or save a connection of that name in the catalog",
             config.provider,
         )
 

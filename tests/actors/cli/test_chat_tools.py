@@ -537,7 +537,7 @@ def test_settings_of_the_command_line_are_in_the_request(store: Path, model: End
         (("--option", "nonsense=1"), "openai-chat has no option 'nonsense'"),
         (("--option", "top_p=0.5", "--option", "top_p=0.6"), "--option top_p is given twice"),
         (("--temperature", "9"), "temperature must be 0 to 2, not 9.0"),
-        (("--max-tokens", "0"), "max_output_tokens must be at least 1, not 0"),
+        (("--max-tokens", "0"), "--max-tokens is at least 1, not 0"),
     ],
 )
 @pytest.mark.parametrize("command", ["chat", "run"])
