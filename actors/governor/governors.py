@@ -239,20 +239,24 @@ class Admission:
 async def ask(ref: ActorRef[GovernorActor], message: msgspec.Struct) -> Any:
     """The answer of a governor; None if it has none to give.
 
-    It is asked again when it failed meanwhile: its next life knows nothing of the question.
+    It is asked again when it failed meanwhile: its next life knows nothing of the question. One that fails
+    of the question itself is asked a few times only.
 
     Raises:
         EngineError: its refusal.
     """
-    for _ in range(_TIMES_ASKED):
+    failures = 0
+    while failures < _TIMES_ASKED:
         try:
             return await ref.ask(message, block=False)
         except EngineError:
             raise
         except pykka.ActorDeadError:
-            continue
+            if not ref.is_alive():
+                break
+            await trio.lowlevel.checkpoint()
         except Exception:  # noqa: BLE001 - supervision edge: its own failure, which its supervisor has
             _log.exception("a governor failed", message=type(message).__name__)
-            continue
+            failures += 1
     _log.warning("calls go on without a governor", message=type(message).__name__)
     return None

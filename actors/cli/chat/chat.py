@@ -6,6 +6,7 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import trio
@@ -31,7 +32,7 @@ from actors.events import TaskOutcome
 from actors.printable import one_line
 from actors.records import SessionStatus
 from actors.session.protocol import SessionSnapshot
-from actors.workspace import process_file_references
+from actors.workspace import extract_file_references, process_file_references
 
 __all__ = ["BeginIn", "Chat"]
 
@@ -148,7 +149,12 @@ class Chat:
         Of a file that cannot be read is said why, and the question goes without it.
         """
         references: tuple[FileReference, ...] = ()
-        if self.toolbox.workspace is not None:
+        if self.toolbox.workspace is None:
+            for reference in extract_file_references(text):
+                if _is_file(reference.path):
+                    named = one_line(reference.text)
+                    self.voice.say(f"({named} is sent as text: start with --workspace to send the file)")
+        else:
             read = self.ask(
                 process_file_references,
                 text,
@@ -243,3 +249,10 @@ class Chat:
         if how:
             self.voice.say(f"({how})")
         return completed
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # no file can have such a name
+        return False

@@ -85,6 +85,8 @@ def tell_tools(chat: Chat) -> None:
     if chat.toolbox.own:
         names = ", ".join(own.tool.name for own in chat.toolbox.own)
         chat.voice.say(f"tools: {names}")
+        if chat.sessions.current.setup.approval_mode is ApprovalMode.DENY:
+            chat.voice.say("none of them may be run; /approve default asks you instead")
     if chat.toolbox.mcp_servers:
         for line in mcp_lines(_settled(chat)):
             chat.voice.say(line)

@@ -456,6 +456,27 @@ def test_a_workspace_has_tools_and_its_files_are_referred_to(
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
+def test_a_file_that_is_named_without_a_workspace_is_sent_as_text_and_that_is_said(
+    store: Path, model: Endpoint, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("secret\n")
+    model.will_say("Well.")
+
+    done = greenroom(
+        "chat",
+        "--store",
+        store,
+        "--base-url",
+        model.base_url,
+        typed=b"See @notes.txt and @nobody and @" + b"x" * 300 + b"/a.txt\n",
+        cwd=tmp_path,
+    )
+
+    told = done.stderr.decode()
+    assert "(@notes.txt is sent as text: start with --workspace to send the file)" in told
+    assert "@nobody" not in told
+
+
 def test_images_and_files_go_with_the_next_question_only(
     store: Path, model: Endpoint, tmp_path: Path
 ) -> None:
