@@ -18,8 +18,7 @@ from actors.conversation import (
 from actors.models.begun_calls import BegunCall, BegunCalls
 from actors.models.http_errors import reported_error
 from actors.models.kept_items import KeptItems, decoded, raw_fields
-from actors.models.malformed_event import cut_stream, malformed_event, plain_text
-from actors.models.surrogate_halves import SurrogateHalves
+from actors.models.wire_parser import WireParser
 
 __all__ = ["WIRE", "AnthropicMessagesParser"]
 
@@ -132,7 +131,7 @@ _message_decoder = msgspec.json.Decoder(_Message)
 _block_decoder = msgspec.json.Decoder(_BlockStart)
 
 
-class AnthropicMessagesParser:
+class AnthropicMessagesParser(WireParser):
     """The parser of one answer; an `AnswerParser`.
 
     Thinking, and all blocks but text and the calls of our tools, are also kept as provider items. Where
@@ -143,63 +142,26 @@ class AnthropicMessagesParser:
         "_blocks",
         "_calls",
         "_counted",
-        "_done",
-        "_finish_reason",
-        "_halves",
         "_items",
-        "_usage",
         "_usage_before",
     )
 
     def __init__(self) -> None:
-        self._halves = SurrogateHalves()
+        super().__init__()
         self._calls = BegunCalls()
         self._items = KeptItems(WIRE)
         self._blocks: dict[int | None, _Block] = {}
-        self._finish_reason: FinishReason | None = None
-        self._done = False
         self._counted = _Usage()
         self._usage_before = Usage()  # of the messages before this one
-        self._usage: Usage | None = None
 
-    @property
-    def done(self) -> bool:
-        return self._done
+    def _read(self, data: str | bytes, event: str) -> list[Part]:
+        read = _event_decoder.decode(data)
+        # `message` is also what an event without a name is called.
+        return self._take(read, data, read.type or (event if event != "message" else ""))
 
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped, once it has said so."""
-        return self._finish_reason
-
-    def feed(self, data: str | bytes, event: str = "") -> list[Part]:
-        """The parts of one event; `data` is its JSON text, `event` its name.
-
-        Raises:
-            EngineError: with the provider's error if the event reports one; `EXECUTION_FAILED` if it is
-                malformed. The message never quotes the event.
-        """
-        if event == "error":
-            raise reported_error(data)
-        if isinstance(data, str):
-            data = self._halves.mend(data)
-        try:
-            read = _event_decoder.decode(data)
-            # `message` is also what an event without a name is called.
-            return self._take(read, data, read.type or (event if event != "message" else ""))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
-                return []
-            raise malformed_event(error) from None
-
-    def end(self) -> list[Part]:
-        """Nothing more, if the model has said why it stopped.
-
-        Raises:
-            EngineError: `NETWORK_ERROR`, if it has not.
-        """
-        if self._finish_reason is None:
-            raise cut_stream()
-        return []
+    def _is_unknown(self, data: str | bytes) -> bool:
+        kind = (decoded(data) or {}).get("type")
+        return isinstance(kind, str) and kind not in _EVENTS
 
     def _take(self, read: _Event, data: str | bytes, kind: str) -> list[Part]:
         parts: list[Part] = []
@@ -338,9 +300,3 @@ def _holds_more(call: bytes) -> bool:
     caller = fields.get("caller")
     is_direct = isinstance(caller, dict) and cast("dict[str, object]", caller).get("type") == "direct"
     return not fields.keys() <= (_OWN_FIELDS | {"caller"} if is_direct else _OWN_FIELDS)
-
-
-def _is_unknown(data: str | bytes) -> bool:
-    """Whether an event is of a type that we do not know, and may be shaped as it likes."""
-    kind = (decoded(data) or {}).get("type")
-    return isinstance(kind, str) and kind not in _EVENTS

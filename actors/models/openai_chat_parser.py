@@ -15,9 +15,8 @@ from actors.conversation import (
     UsagePart,
 )
 from actors.models.http_errors import reported_error
-from actors.models.malformed_event import cut_stream, malformed_event, plain_text
-from actors.models.surrogate_halves import SurrogateHalves
 from actors.models.tool_call_pieces import ToolCallPieces
+from actors.models.wire_parser import WireParser
 
 __all__ = ["OpenAIChatParser"]
 
@@ -121,59 +120,26 @@ _chunk_decoder = msgspec.json.Decoder(_Chunk)
 _text_decoder = msgspec.json.Decoder(str)
 
 
-class OpenAIChatParser:
+class OpenAIChatParser(WireParser):
     """The parser of one answer; an `EventParser`.
 
     Takes what the servers that claim this format send, and the body of an answer that was not streamed as
     if it were one event. Only the first choice counts.
     """
 
-    __slots__ = ("_calls", "_done", "_finish_reason", "_halves", "_usage")
+    __slots__ = ("_calls",)
 
     def __init__(self) -> None:
-        self._halves = SurrogateHalves()
+        super().__init__()
         self._calls = ToolCallPieces()
-        self._finish_reason: FinishReason | None = None
-        self._usage: Usage | None = None
-        self._done = False
 
-    @property
-    def done(self) -> bool:
-        return self._done
+    def _read(self, data: str | bytes, event: str) -> list[Part]:  # noqa: ARG002 - its events have no names
+        return self._take(_chunk_decoder.decode(data), data)
 
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped, once it has said so."""
-        return self._finish_reason
+    def _end_by_mark(self) -> None:
+        self._done = True
 
-    def feed(self, data: str | bytes, event: str = "") -> list[Part]:
-        """The parts of one event; `data` is its JSON text or `[DONE]`, `event` its name.
-
-        Raises:
-            EngineError: with the provider's error if the event reports one; `EXECUTION_FAILED` if it is
-                malformed. The message never quotes the event.
-        """
-        if event == "error":
-            raise reported_error(data)
-        if isinstance(data, str):
-            data = self._halves.mend(data)
-        try:
-            return self._take(_chunk_decoder.decode(data), data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            text = plain_text(data)
-            if text in {"", "[DONE]"}:
-                self._done = self._done or text == "[DONE]"
-                return []
-            raise malformed_event(error) from None
-
-    def end(self) -> list[Part]:
-        """Nothing more, if the model has said why it stopped.
-
-        Raises:
-            EngineError: `NETWORK_ERROR`, if it has not.
-        """
-        if self._finish_reason is None:
-            raise cut_stream()
+    def _last_parts(self) -> list[Part]:
         return [*self._calls.finish()]
 
     def _take(self, chunk: _Chunk, data: str | bytes) -> list[Part]:

@@ -19,7 +19,6 @@ from actors.errors import EngineError, ErrorCode
 from actors.models.begun_calls import BegunCall, BegunCalls
 from actors.models.http_errors import reported_error
 from actors.models.kept_items import KeptItems, decoded
-from actors.models.malformed_event import cut_stream, malformed_event, plain_text
 from actors.models.openai_responses_events import (
     Incomplete,
     ItemContent,
@@ -30,7 +29,7 @@ from actors.models.openai_responses_events import (
     item_decoder,
     response_decoder,
 )
-from actors.models.surrogate_halves import SurrogateHalves
+from actors.models.wire_parser import WireParser
 
 __all__ = ["WIRE", "OpenAIResponsesParser"]
 
@@ -65,7 +64,7 @@ _Place = tuple[int | None, str, int]
 """Of a piece of text: its item, its type, its number among those of its type."""
 
 
-class OpenAIResponsesParser:
+class OpenAIResponsesParser(WireParser):
     """The parser of one answer; an `AnswerParser`.
 
     Items that are neither words nor calls of our tools are kept as provider items, thoughts too. What
@@ -78,26 +77,19 @@ class OpenAIResponsesParser:
         "_by_id",
         "_calls",
         "_calls_before",
-        "_done",
         "_ended",
-        "_finish_reason",
-        "_halves",
         "_has_refused",
         "_items",
         "_place",
         "_spoken",
-        "_usage",
         "_usage_before",
     )
 
     def __init__(self) -> None:
-        self._halves = SurrogateHalves()
+        super().__init__()
         self._calls = BegunCalls()
         self._items = KeptItems(WIRE)
-        self._finish_reason: FinishReason | None = None
-        self._usage: Usage | None = None
         self._usage_before = Usage()  # of the responses before this one
-        self._done = False
         self._begin_response()
 
     def _begin_response(self) -> None:
@@ -109,47 +101,22 @@ class OpenAIResponsesParser:
         self._has_refused = False
         self._calls_before = len(self._calls)
 
-    @property
-    def done(self) -> bool:
-        return self._done
+    def _read(self, data: str | bytes, event: str) -> list[Part]:
+        read = event_decoder.decode(data)
+        kind = read.type or event
+        text_type = _DELTAS.get(kind)
+        if text_type is None:
+            return self._take(read, data, kind)
+        return self._say_delta(read, text_type)
 
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped, once it has said so."""
-        return self._finish_reason
-
-    def feed(self, data: str | bytes, event: str = "") -> list[Part]:
-        """The parts of one event; `data` is its JSON text, `event` its name.
-
-        Raises:
-            EngineError: with the provider's error if the event reports one; `EXECUTION_FAILED` if it is
-                malformed. The message never quotes the event.
-        """
-        if event == "error":
-            raise reported_error(data)
-        if isinstance(data, str):
-            data = self._halves.mend(data)
-        try:
-            read = event_decoder.decode(data)
-            kind = read.type or event
-            text_type = _DELTAS.get(kind)
-            if text_type is None:
-                return self._take(read, data, kind)
-            return self._say_delta(read, text_type)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            if plain_text(data) in {"", "[DONE]"} or _is_unknown(data):
-                return []
-            raise malformed_event(error) from None
-
-    def end(self) -> list[Part]:
-        """Nothing more, if the model has said why it stopped.
-
-        Raises:
-            EngineError: `NETWORK_ERROR`, if it has not.
-        """
-        if self._finish_reason is None:
-            raise cut_stream()
-        return []
+    def _is_unknown(self, data: str | bytes) -> bool:
+        kind = cast("object", (decoded(data) or {}).get("type"))
+        return isinstance(kind, str) and not (
+            kind in _DELTAS
+            or kind in _WHOLE
+            or kind.startswith(("response.output_item.", "response.function_call_arguments."))
+            or kind in {"response.completed", "response.done", "response.incomplete", "response.failed"}
+        )
 
     def _take(self, read: ResponseEvent, data: str | bytes, kind: str) -> list[Part]:
         parts: list[Part] = []
@@ -314,14 +281,3 @@ def _cancelled() -> EngineError:
 def _place(read: ResponseEvent, kind: str) -> _Place:
     number = read.summary_index if kind == _SUMMARY else read.content_index
     return (read.output_index, kind, number or 0)
-
-
-def _is_unknown(data: str | bytes) -> bool:
-    """Whether an event is of a type that we do not read, and may be shaped as it likes."""
-    kind = cast("object", (decoded(data) or {}).get("type"))
-    return isinstance(kind, str) and not (
-        kind in _DELTAS
-        or kind in _WHOLE
-        or kind.startswith(("response.output_item.", "response.function_call_arguments."))
-        or kind in {"response.completed", "response.done", "response.incomplete", "response.failed"}
-    )
