@@ -277,13 +277,13 @@ async def test_no_thread_is_left_but_those_that_trio_keeps(tmp_path: Path) -> No
     assert all(thread.name.startswith("Trio thread") and thread.daemon for thread in others), others
 
 
-async def test_a_program_gets_a_harmless_environment_and_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-for-you")
+async def test_a_program_gets_a_harmless_environment_and_its_own() -> None:
     server = crooked("well")
     server = McpServer(
         server_id="s", command=server.command, arguments=server.arguments, environment={"MINE": "given"}
     )
-    async with open_world([server]) as world:
+    environment = {**os.environ, "OPENAI_API_KEY": "sk-not-for-you"}
+    async with open_world([server], environment=environment) as world:
         await world.healths()
         seen = await world.call("s_echo")
     assert '"MINE": "given"' in seen

@@ -116,6 +116,7 @@ async def open_world(
     open_link: OpenLink | None = None,
     reconnects: bool = True,
     limit_seconds: float = LIMIT_SECONDS,
+    environment: Mapping[str, str] = os.environ,
 ) -> AsyncGenerator[McpWorld, None]:
     """Without `reconnects` a server that was lost is not tried again for longer than any test lasts."""
     tools = ToolRegistry()
@@ -125,7 +126,7 @@ async def open_world(
                 McpServersActor,
                 Roster(servers),
                 tools=tools,
-                open_link=open_link or sdk_links(program_environment(os.environ)),
+                open_link=open_link or sdk_links(program_environment(environment)),
                 now=lambda: datetime.now(UTC),
                 chance=lambda: 0.0 if reconnects else 1e6,
             )
